@@ -1,0 +1,1 @@
+"""Incidents to try things on: namespaces, real firewalls, a stand-in kubelet."""

@@ -1,0 +1,209 @@
+"""Everything that was looked at, raw: the input of the analysis, the bug report, the golden test and the fuzz corpus."""
+
+from dataclasses import dataclass
+
+from agent.model.probe import ProbeResult
+from agent.model.settings import Settings
+
+SCHEMA = "kubereach.dev/capture/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something that could not be looked at: what, why, and what a person can do about it."""
+
+    what: str
+    why: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One command's output. `status` is its exit code, None when it did not run or did not end; `problem` says why then."""
+
+    name: str
+    argv: tuple[str, ...]
+    status: int | None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    problem: str = ""
+
+
+# The readings of a firewall, by name. Each is optional: a backend that is not there is not read.
+LEGACY_SAVE = "iptables-legacy-save"
+LEGACY_SAVE6 = "ip6tables-legacy-save"
+NFT_SAVE = "iptables-nft-save"
+NFT_SAVE6 = "ip6tables-nft-save"
+NFT_JSON = "nft-json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firewall:
+    """The firewall at one moment. `legacy_tables` lists what `/proc/net/ip_tables_names` held, per family."""
+
+    readings: tuple[Reading, ...] = ()
+    legacy_tables: tuple[str, ...] = ()
+    legacy_tables6: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def reading(self, name: str) -> Reading | None:
+        """The reading of that name, or None."""
+        return next((reading for reading in self.readings if reading.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegacyRule:
+    """One rule of the legacy INPUT chain as python-iptables decodes it; `matches` are extension names in rule order."""
+
+    number: int
+    target: str
+    protocol: str = "ip"
+    source: str = ""
+    destination: str = ""
+    in_interface: str = ""
+    matches: tuple[str, ...] = ()
+    packets: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegacyChain:
+    """The second reading of `filter INPUT`, by python-iptables in its worker. `problem` is set when it could not be had."""
+
+    policy: str = ""
+    rules: tuple[LegacyRule, ...] = ()
+    problem: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """An interface; `addresses` with prefix length; `kind` is the rtnetlink kind (veth, bridge, ...), `master` its bridge."""
+
+    index: int
+    name: str
+    kind: str = ""
+    master: str = ""
+    up: bool = True
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A route of the main table. `destination` is CIDR (`0.0.0.0/0` for the default); empty `gateway` means on-link."""
+
+    destination: str
+    interface: str = ""
+    gateway: str = ""
+    source: str = ""
+    kind: str = "unicast"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """A network namespace other than the host's. `inode` names it; `path` is how the broker reaches it."""
+
+    inode: int
+    path: str
+    interfaces: tuple[Interface, ...] = ()
+    routes: tuple[Route, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A TCP socket in LISTEN in the host's namespace. `process` is empty where the owner could not be seen."""
+
+    address: str
+    port: int
+    pid: int | None = None
+    process: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process of interest in the host's network namespace; secrets in `argv` are replaced by `***`."""
+
+    pid: int
+    name: str
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """What psutil saw, in its worker."""
+
+    processes: tuple[Process, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    problem: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextFile:
+    """A file as found."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeObject:
+    """What the Kubernetes API says of this node. `problem` is set when it was asked and did not answer."""
+
+    name: str = ""
+    addresses: tuple[tuple[str, str], ...] = ()  # (type, address)
+    pod_cidrs: tuple[str, ...] = ()
+    kubelet_port: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """The node as the broker found it."""
+
+    hostname: str
+    interfaces: tuple[Interface, ...] = ()
+    routes: tuple[Route, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    cni_files: tuple[TextFile, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRoute:
+    """The kernel's own route lookup for a pod's address: the interface its packets come in by."""
+
+    pod: str
+    interface: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How long one part of the capture took, in seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """One look at one node. `before`, `between` and `after` bracket the probes: the pod's probe alone lies between the
+    first two, the host's and the peer's between the last two, so that every counter that moved has one suspect.
+    """
+
+    schema: str = SCHEMA
+    version: str
+    taken_at: str  # RFC 3339, UTC
+    settings: Settings
+    node: Node
+    processes: Processes
+    before: Firewall
+    between: Firewall | None = None
+    node_object: NodeObject | None = None
+    legacy_chain: LegacyChain | None = None
+    pod_routes: tuple[PodRoute, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,23 @@
+"""What an operator can set. Everything has a default that works on a node outside any cluster."""
+
+from dataclasses import dataclass
+
+PORT = 10270
+KUBELET_PORT = 10250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Flags of `serve` and `diagnose`; empty means: find it out. Times are seconds."""
+
+    node_name: str = ""
+    node_ips: tuple[str, ...] = ()
+    pod_cidrs: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+    kubelet_port: int | None = None
+    cni_dirs: tuple[str, ...] = ("/etc/cni/net.d",)
+    netns_dirs: tuple[str, ...] = ("/run/netns", "/run/docker/netns")
+    # A node answers its own pods in well under a millisecond; one second also covers the first SYN retransmission.
+    connect_timeout: float = 1.0
+    # TLS and one GET on a busy node; metrics-server itself waits longer, but somebody waits for us.
+    request_timeout: float = 2.0

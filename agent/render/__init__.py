@@ -1,0 +1,1 @@
+"""Reports to text, JSON and metrics. Pure; the place where strangers' bytes are made harmless."""

@@ -1,0 +1,1 @@
+"""Orchestration: collect a capture, have it analysed, keep the history. No HTTP."""
