@@ -1,0 +1,51 @@
+# Every verb of the project. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+INCIDENT ?= centos-reject
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system fmt check test unit run demo bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: system $(STAMP) ## virtual environment and, where root, the system packages
+
+system:
+	@./setup-system
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+fmt: setup ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: setup ## lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: setup ## unit tests, then every lab incident over HTTP
+	@$(BIN)/pytest
+
+unit: setup ## the tests that need no privilege, in seconds
+	@$(BIN)/pytest tests/unit
+
+run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
+	@$(BIN)/kubereach lab serve $(INCIDENT)
+
+demo: setup ## stage INCIDENT, print the page, leave nothing behind; exits with 1 because there is a problem to find
+	@$(BIN)/kubereach lab run $(INCIDENT)
+
+bench: setup ## how long a diagnosis takes in the lab
+	@$(BIN)/python -m tests.bench
+
+clean: ## remove what make made
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

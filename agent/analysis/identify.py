@@ -1,0 +1,219 @@
+"""Who is who on this node, each answer with the place it was read from.
+
+Sources are asked in order of authority: what the operator set, what the API says, what the kubelet was started with, what the
+CNI was told, what the interfaces show. The first answer is used; later ones that differ become conflicts, not silence.
+"""
+
+import ipaddress
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+
+from agent.model.capture import Interface, Listener, Namespace, Node, NodeObject, Process, Processes
+from agent.model.identity import Identity, Pod
+from agent.model.report import Fact
+from agent.model.settings import KUBELET_PORT, Settings
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+# Processes that are, or contain, a kubelet.
+KUBELETS = ("kubelet", "kubelite", "k3s", "k3s-server", "k3s-agent", "rke2")
+ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+DEFAULTS = ("0.0.0.0/0", "::/0")
+
+
+def identify(node: Node, processes: Processes, node_object: NodeObject | None, settings: Settings) -> Identity:
+    """The node's addresses, pod networks, pods, peers and kubelet, from everything that was captured."""
+    kubelet = next((process for process in processes.processes if process.name in KUBELETS), None)
+    facts: list[Fact] = []
+    conflicts: list[str] = []
+
+    def choose(name: str, candidates: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """The values of the first source that has any, every value noted as a fact."""
+        chosen: list[str] = []
+        first_source = ""
+        for value, source in candidates:
+            first_source = first_source or source
+            if source == first_source and value not in chosen:
+                chosen.append(value)
+            facts.append(Fact(name=name, value=value, source=source))
+            if source != first_source and value not in chosen:
+                conflicts.append(f"{name}: {first_source} says {', '.join(chosen)}, {source} says {value}")
+        return tuple(chosen)
+
+    node_ips = choose("node IP", _node_ips(node, kubelet, node_object, settings))
+    pod_cidrs = choose("pod CIDR", _pod_cidrs(node, kubelet, node_object, settings))
+    ports = choose("kubelet port", _kubelet_ports(kubelet, node_object, settings))
+    port = int(ports[0]) if ports else KUBELET_PORT
+    pods = tuple(_pods(node.namespaces, pod_cidrs))
+    facts.extend(Fact(name="pod", value=pod.address, source="its network namespace") for pod in pods)
+    peers = choose("peer", _peers(node, pod_cidrs, node_ips, settings))
+    listener = _listener(processes, port, node_ips)
+    conflicts.extend(_foreign_node_ips(node, node_ips))
+    return Identity(
+        node_name=settings.node_name or (node_object.name if node_object else "") or node.hostname,
+        node_ips=node_ips,
+        pod_cidrs=pod_cidrs,
+        kubelet_port=port,
+        pods=pods,
+        peers=peers,
+        kubelet=kubelet,
+        listener=listener,
+        facts=tuple(facts),
+        conflicts=tuple(conflicts),
+        problems=tuple(_missing(node_ips, pod_cidrs, pods)),
+    )
+
+
+def flag(process: Process | None, name: str) -> str:
+    """The value of `--name=value` or `--name value` on a process's command line, or an empty string."""
+    argv = process.argv if process else ()
+    for index, argument in enumerate(argv):
+        if argument == f"--{name}" and index + 1 < len(argv):
+            return argv[index + 1]
+        if argument.startswith(f"--{name}="):
+            return argument.split("=", 1)[1]
+    return ""
+
+
+def _node_ips(
+    node: Node, kubelet: Process | None, node_object: NodeObject | None, settings: Settings
+) -> Iterator[tuple[str, str]]:
+    yield from _valid(settings.node_ips, "settings", _address)
+    if node_object:
+        internal = [address for kind, address in node_object.addresses if kind == "InternalIP"]
+        yield from _valid(internal, "Node object", _address)
+    yield from _valid(_split(flag(kubelet, "node-ip")), "kubelet --node-ip", _address)
+    for route in node.routes:
+        if route.destination in DEFAULTS and route.kind == "unicast":
+            addresses = [route.source] if route.source else _global_addresses(node.interfaces, route.interface)
+            yield from _valid(addresses, f"address of {route.interface}, which has the default route", _address)
+
+
+def _pod_cidrs(
+    node: Node, kubelet: Process | None, node_object: NodeObject | None, settings: Settings
+) -> Iterator[tuple[str, str]]:
+    yield from _valid(settings.pod_cidrs, "settings", _network)
+    if node_object:
+        yield from _valid(node_object.pod_cidrs, "Node object", _network)
+    yield from _valid(_split(flag(kubelet, "pod-cidr")), "kubelet --pod-cidr", _network)
+    for file in node.cni_files:
+        yield from _valid(_host_local_subnets(file.text), f"CNI configuration {file.path}", _network)
+    for interface in node.interfaces:
+        if interface.kind == "bridge" and not interface.name.startswith(("docker", "br-", "virbr", "lxc")):
+            found = [str(network) for text in interface.addresses if (network := _network(text)) and not network.is_link_local]
+            yield from _valid(found, f"address of bridge {interface.name}", _network)
+
+
+def _kubelet_ports(kubelet: Process | None, node_object: NodeObject | None, settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.kubelet_port is not None:
+        yield str(settings.kubelet_port), "settings"
+    if node_object and node_object.kubelet_port:
+        yield str(node_object.kubelet_port), "Node object"
+    given = flag(kubelet, "port")
+    if given.isdecimal() and 0 < int(given) < 65536:
+        yield given, "kubelet --port"
+
+
+def _pods(namespaces: Sequence[Namespace], pod_cidrs: Sequence[str]) -> Iterator[Pod]:
+    networks = [network for text in pod_cidrs if (network := _network(text))]
+    found = []
+    for namespace in namespaces:
+        for interface in namespace.interfaces:
+            for text in interface.addresses:
+                address = _address(text.split("/")[0])
+                if address is None or address.is_loopback or address.is_link_local:
+                    continue
+                if any(address in network for network in networks):
+                    found.append((address, Pod(namespace=namespace.inode, address=str(address), interface=interface.name)))
+    # A stable order: two looks at the same node speak of the same pod first.
+    for _, pod in sorted(found, key=lambda item: (item[0].version, int(item[0]), item[1].namespace)):
+        yield pod
+
+
+def _peers(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], settings: Settings) -> Iterator[tuple[str, str]]:
+    yield from _valid(settings.peers, "settings", _address)
+    own = {str(network) for text in pod_cidrs if (network := _network(text))}
+    for route in node.routes:
+        routed = route.gateway and route.destination not in DEFAULTS and route.destination not in own
+        if routed and route.gateway not in node_ips:
+            yield from _valid([route.gateway], f"route to {route.destination}", _address)
+
+
+def _listener(processes: Processes, port: int, node_ips: Sequence[str]) -> Listener | None:
+    reachable = {*ANY_ADDRESS, *node_ips}
+    on_port = [listener for listener in processes.listeners if listener.port == port]
+    return next((listener for listener in on_port if listener.address in reachable), on_port[0] if on_port else None)
+
+
+def _foreign_node_ips(node: Node, node_ips: Sequence[str]) -> Iterator[str]:
+    held = {text.split("/")[0] for interface in node.interfaces for text in interface.addresses}
+    for address in node_ips:
+        if held and address not in held:
+            yield f"node IP {address} is on no interface of this node"
+
+
+def _missing(node_ips: Sequence[str], pod_cidrs: Sequence[str], pods: Sequence[Pod]) -> Iterator[str]:
+    if not node_ips:
+        yield "the node's IP could not be found: give it with --node-ip"
+    if not pod_cidrs:
+        yield "the node's pod CIDR could not be found: give it with --pod-cidr"
+    elif not pods:
+        yield f"no pod with an address in {', '.join(pod_cidrs)} runs here, so nothing could be tried from a pod"
+
+
+def _host_local_subnets(text: str) -> list[str]:
+    """Subnets of host-local IPAM in a CNI configuration (plugins/ipam/host-local: `subnet` or `ranges[][].subnet`)."""
+    try:
+        config = json.loads(text)
+    except ValueError:
+        return []
+    return [subnet for ipam in _ipams(config) for subnet in _subnets(ipam)]
+
+
+def _ipams(config: Any) -> Iterator[dict[str, Any]]:
+    plugins = config.get("plugins", [config]) if isinstance(config, dict) else []
+    for plugin in plugins if isinstance(plugins, list) else []:
+        if isinstance(plugin, dict) and isinstance(ipam := plugin.get("ipam"), dict):
+            yield ipam
+
+
+def _subnets(ipam: dict[str, Any]) -> Iterator[str]:
+    ranges = ipam.get("ranges", [])
+    groups = [[ipam], *(ranges if isinstance(ranges, list) else [])]
+    for group in groups:
+        for entry in group if isinstance(group, list) else []:
+            if isinstance(entry, dict) and isinstance(subnet := entry.get("subnet"), str):
+                yield subnet
+
+
+def _global_addresses(interfaces: Sequence[Interface], name: str) -> list[str]:
+    texts = [text for interface in interfaces if interface.name == name for text in interface.addresses]
+    return [text.split("/")[0] for text in texts if not text.startswith(("fe80", "127."))]
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _valid(texts: Iterable[str], source: str, kind: Any) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        value = kind(text)
+        if value is not None:
+            yield str(value), source
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None

@@ -1,0 +1,35 @@
+"""From a rule's reference back to the rule, and to words for it."""
+
+from agent.model.explanation import RuleRef
+from agent.model.ruleset import Chain, Rule, Ruleset
+
+
+def chain_at(ruleset: Ruleset, place: RuleRef) -> Chain | None:
+    """The chain that the reference stands in, or None when this ruleset has none such."""
+    for table in ruleset.tables:
+        if (table.backend, table.family, table.name) == (place.backend, place.family, place.table):
+            return table.chain(place.chain)
+    return None
+
+
+def rule_at(ruleset: Ruleset, place: RuleRef) -> Rule | None:
+    """The rule itself; None for a policy."""
+    chain = chain_at(ruleset, place)
+    return next((rule for rule in chain.rules if rule.number == place.rule_number), None) if chain else None
+
+
+def rule_name(place: RuleRef) -> str:
+    """`rule 6 of filter INPUT (iptables-legacy)`, `the policy of inet host-fw input (nft)`."""
+    iptables = place.family in ("ip", "ip6") and (place.policy or place.text.startswith("-"))
+    table, tool = (place.table, f"iptables-{place.backend}") if iptables else (f"{place.family} {place.table}", "nft")
+    what = "the policy" if place.policy else f"rule {place.rule_number}"
+    return f"{what} of {table} {place.chain} ({tool})"
+
+
+def same_place(one: RuleRef, other: RuleRef) -> bool:
+    """Whether two references name the same rule or policy, whatever its text was printed as."""
+    return _key(one) == _key(other)
+
+
+def _key(rule: RuleRef) -> tuple[object, ...]:
+    return rule.backend, rule.family, rule.table, rule.chain, rule.rule_number, rule.policy
