@@ -32,6 +32,14 @@ class RuleRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A rule or base-chain policy whose counter rose by `packets` between two readings."""
+
+    rule: RuleRef
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assumption:
     """A rule that could change the outcome, and why it could not be decided."""
 

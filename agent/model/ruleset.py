@@ -93,6 +93,14 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one of these tests holds (Kleene's OR, then `negate`): `multiport --ports`, `--ctstate NEW,DNAT`."""
+
+    tests: "tuple[Compare | Lookup | Unsure, ...]"
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unsure:
     """A test whose answer is maybe: only kernel state knows it, or this version does not understand it."""
 
@@ -115,7 +123,11 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Ends the packet and answers. `reply` is iptables' word for it: `icmp-host-prohibited`, `tcp-reset`, ..."""
+    """Ends the packet and answers. `reply` is iptables' word for it: `icmp-host-prohibited`, `tcp-reset`, ...
+
+    nft's `icmpx` replies depend on the packet's version and keep nft's word (net/netfilter/nft_reject.c): `icmpx-no-route`,
+    `icmpx-port-unreachable`, `icmpx-host-unreachable`, `icmpx-admin-prohibited`; the walk translates them.
+    """
 
     reply: str
 
@@ -153,11 +165,24 @@ class CopyMark:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """An action that rewrites the packet in a way this version cannot compute: from here on these fields are not known.
+
+    It never ends the rule: `meta mark set jhash ...`, `ip daddr set ...`, a MARK whose value a reader could not see.
+    """
+
+    fields: tuple[Field, ...]
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Translate:
-    """A NAT action. `kind` is dnat, redirect, snat or masquerade; it ends the nat chain with an accept.
+    """A NAT action. `kind` is dnat, redirect, snat, masquerade or netmap; it ends the nat chain with an accept.
 
     `address` is the new address where the rule names exactly one, `port` likewise; empty means unchanged or unknown, and
-    `exact` tells which of the two.
+    `exact` tells which of the two. For redirect and masquerade the kind itself says the address and `exact` speaks of the port.
+    netmap (never exact) is a dnat in prerouting and output, a snat elsewhere.
     """
 
     kind: str
@@ -180,22 +205,30 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class VerdictMap:
-    """nft `vmap`: the first element that holds gives the verdict; none holds: the rule goes on."""
+    """nft `vmap`: the first element that holds gives the verdict; none holds: the rule goes on.
+
+    A `Pass` as verdict (nft's `continue`) goes on with the rule's next statement; `Unclear` (queue) is as unclear as anywhere.
+    """
 
     fields: tuple[Field, ...]
-    entries: "tuple[tuple[tuple[Test, ...], Accept | Drop | Jump | Return], ...]"
+    entries: "tuple[tuple[tuple[Test, ...], Accept | Drop | Jump | Return | Pass | Unclear], ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """An action that may end the packet or not: accept, drop and going on are all possible."""
+    """An action that may end the packet or not: accept, drop and going on are all possible.
+
+    Where it may have set marks too, the readers put a `Forget` before it.
+    """
 
     text: str
     why: str
 
 
-Match = Compare | Lookup | Unsure
-Action = Accept | Drop | Reject | Jump | Return | SetMark | CopyMark | Translate | NoTrack | Pass | VerdictMap | Unclear
+Match = Compare | Lookup | AnyOf | Unsure
+Action = (
+    Accept | Drop | Reject | Jump | Return | SetMark | CopyMark | Forget | Translate | NoTrack | Pass | VerdictMap | Unclear
+)
 Statement = Match | Action
 
 
@@ -261,7 +294,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Every table that was read, and in `problems` one sentence for each thing that could not be."""
+    """Every table that was read, and in `problems` one sentence for each thing that could not be.
+
+    `unread` has one sentence for each live table or backend whose rules are missing here altogether, so that a packet that
+    nothing here stops may still be stopped: with it no ACCEPT is claimed. What is only a remark belongs in `problems`.
+    """
 
     tables: tuple[Table, ...]
     problems: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

@@ -1,0 +1,113 @@
+"""The broker's answers: one function for each operation of the closed list. They return what was seen and decide nothing."""
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from agent.host import firewall, namespaces, node, operations, preflight
+from agent.host.errors import HostError, NamespaceGone
+from agent.host.workers import IPTC, PROCESSES, WorkerError, Workers
+from agent.model.capture import LegacyChain, Problem, Processes
+from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.settings import Settings
+
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply's JSON, and the socket whose descriptor goes with it; whoever sends it closes the socket."""
+
+    body: dict[str, Any]
+    attached: socket.socket | None = None
+
+
+class Answers:
+    """Answers requests for one broker. Safe to use from several threads. `converse` is handed our end of new channels."""
+
+    def __init__(self, settings: Settings, workers: Workers, converse: Callable[[socket.socket], None]) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._converse = converse
+        self._directory = namespaces.Directory(settings.netns_dirs)
+        self._operations: dict[str, Callable[[Any], Any]] = {
+            "hello": lambda _: operations.Hello(operations.PROTOCOL, os.getpid()),
+            "channel": self._channel,
+            "node": lambda _: node.capture(settings, self._directory),
+            "processes": self._processes,
+            "firewall": lambda _: firewall.capture(),
+            "legacy_chain": self._legacy_chain,
+            "pod_route": lambda arguments: node.pod_route(arguments.address),
+            "socket": self._socket,
+            "preflight": lambda _: operations.Checks(preflight.check(workers)),
+        }
+
+    def answer(self, request: dict[str, Any]) -> Answer:
+        """The answer to one request. What is not on the list, or has other arguments than the list says, is refused."""
+        try:
+            name, arguments = _checked(request)
+        except CodecError as error:
+            return _refusal(operations.REFUSED, error)
+        try:
+            value = self._operations[name](arguments)
+        except NamespaceGone as error:
+            return _refusal(operations.NAMESPACE_GONE, error)
+        except HostError as error:
+            return _refusal(operations.FAILED, error)
+        except OSError as error:
+            return _refusal(operations.FAILED, HostError(f"{name} failed: {error}"))
+        if isinstance(value, socket.socket):
+            return Answer({"value": None}, value)
+        return Answer({"value": to_plain(value)})
+
+    def _channel(self, _: operations.Nothing) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._converse(ours)
+        return theirs
+
+    def _processes(self, _: operations.Nothing) -> Processes:
+        try:
+            return self._workers.ask(PROCESSES, {}, Processes)
+        except WorkerError as error:
+            return Processes(problem=str(error))
+
+    def _legacy_chain(self, _: operations.Nothing) -> operations.MaybeLegacyChain:
+        problems: list[Problem] = []
+        tables = firewall.legacy_tables("ip", problems)
+        if problems:
+            return operations.MaybeLegacyChain(LegacyChain(problem=problems[0].why))
+        if "filter" not in tables:
+            return operations.MaybeLegacyChain(None)
+        try:
+            return operations.MaybeLegacyChain(self._workers.ask(IPTC, {"read": True}, LegacyChain))
+        except WorkerError as error:
+            return operations.MaybeLegacyChain(LegacyChain(problem=str(error)))
+
+    def _socket(self, arguments: operations.SocketArguments) -> socket.socket:
+        def create() -> socket.socket:
+            return socket.socket(_FAMILIES[arguments.version], socket.SOCK_STREAM)
+
+        own = arguments.namespace in (0, namespaces.host_inode())
+        return create() if own else self._directory.inside(arguments.namespace, create)
+
+
+def _checked(request: dict[str, Any]) -> tuple[str, Any]:
+    """The operation and its typed arguments. Raises `CodecError`."""
+    name, given = request.get("op"), request.get("arguments")
+    if set(request) != {"op", "arguments"} or not isinstance(name, str) or not isinstance(given, dict):
+        raise CodecError("a request has exactly `op` and `arguments`")
+    kind = operations.ARGUMENTS.get(name)
+    if kind is None:
+        raise CodecError("the broker has no such operation")
+    if unknown := set(given) - {field.name for field in fields(kind)}:
+        raise CodecError(f"{name} does not take {', '.join(sorted(map(str, unknown)))}")
+    arguments: Any = from_plain(kind, given)
+    if isinstance(arguments, operations.SocketArguments) and (arguments.version not in _FAMILIES or arguments.namespace < 0):
+        raise CodecError("a socket is of IP version 4 or 6, in a namespace named by its inode")
+    return name, arguments
+
+
+def _refusal(kind: str, error: Exception) -> Answer:
+    return Answer({"error": kind, "message": str(error)})

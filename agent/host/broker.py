@@ -1,0 +1,125 @@
+"""The privileged process: serves the closed list of operations over inherited sockets. Standard library only.
+
+One shot (`--channel-fd`): ends with its client. Serve (`--listen-fd`, `--front`): the parent of the front. Each conversation
+has one thread of its own. A broker that ends takes its workers and commands with it: they hang on its leash.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from threading import Thread
+
+from agent.host import firewall, fronts, wire
+from agent.host.answers import Answers
+from agent.host.workers import IPTC, PROCESSES, Workers
+from agent.model.codec import CodecError, from_plain
+from agent.model.settings import Settings
+
+# From here on, select(2)'s bit for "the other end closed" (poll.h); Python's name is missing on some builds.
+_POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
+
+
+class Broker:
+    """The conversations of one broker process."""
+
+    def __init__(self, settings: Settings, *, keep: bool) -> None:
+        self._workers = Workers(keep=keep)
+        self._answers = Answers(settings, self._workers, self.converse)
+
+    def warm(self) -> None:
+        """Starts the workers that the first reading will want, so that their imports overlap with other reading."""
+        self._workers.warm(PROCESSES)
+        if "filter" in firewall.legacy_tables("ip", []):
+            self._workers.warm(IPTC)
+
+    def close(self) -> None:
+        """Ends the spares."""
+        self._workers.close()
+
+    def converse(self, channel: socket.socket) -> None:
+        """Serves a channel, which it takes over, in a thread of its own until the other end closes it."""
+        Thread(target=self._serve, args=(channel,), name="conversation", daemon=True).start()
+
+    def _serve(self, channel: socket.socket) -> None:
+        with channel, contextlib.suppress(wire.PeerGone):
+            while True:
+                try:
+                    request, stray = wire.receive(channel, wire.REQUEST_LIMIT)
+                except wire.PeerGone:
+                    return
+                except wire.WireError as error:
+                    # What follows on this channel cannot be told apart any more.
+                    wire.send(channel, {"error": "refused", "message": str(error)})
+                    return
+                if stray is not None:
+                    os.close(stray)
+                answer = self._answers.answer(request)
+                with answer.attached or contextlib.nullcontext():
+                    wire.send(channel, answer.body, answer.attached.fileno() if answer.attached else None)
+
+
+def serve_once(settings: Settings, channel: socket.socket) -> None:
+    """Serves one client until it is gone, whatever it was waiting for."""
+    broker = Broker(settings, keep=False)
+    watched = os.dup(channel.fileno())  # the conversation may close its own while we wait
+    broker.warm()  # first, or the first question would start a worker of its own
+    broker.converse(channel)
+    poll = select.poll()
+    poll.register(watched, _POLLRDHUP)
+    poll.poll()
+    broker.close()
+
+
+def serve(settings: Settings, listen_fd: int, front: Sequence[str]) -> None:
+    """Serves the front, which it starts and restarts, until SIGTERM or SIGINT."""
+    with fronts.Bell() as bell:
+        broker = Broker(settings, keep=True)
+        broker.warm()
+        fronts.supervise(front, listen_fd, broker.converse, bell)
+        broker.close()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `python -m agent.host.broker`. Ends the process: with 0, or 2 and a sentence on bad arguments."""
+    parser = argparse.ArgumentParser(prog="agent.host.broker", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--settings", required=True, help="Settings as JSON")
+    parser.add_argument("--channel-fd", type=int, help="serve this connected Unix socket once")
+    parser.add_argument("--listen-fd", type=int, help="the listening socket that the front inherits")
+    parser.add_argument("--front", help="the front's argv as a JSON list")
+    options = parser.parse_args(argv)
+    try:
+        settings = from_plain(Settings, json.loads(options.settings))
+        front = from_plain(tuple[str, ...], json.loads(options.front)) if options.front else ()
+    except (CodecError, ValueError) as error:
+        parser.error(str(error))
+    if options.channel_fd is not None and options.listen_fd is None and not front:
+        # A terminal's Ctrl-C reaches us too; our client decides when to end, by closing its socket.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        serve_once(settings, _inherited(parser, options.channel_fd))
+    elif options.channel_fd is None and options.listen_fd is not None and front:
+        with _inherited(parser, options.listen_fd) as listening:
+            serve(settings, listening.fileno(), front)
+    else:
+        parser.error("either --channel-fd, or --listen-fd and --front")
+    sys.stderr.flush()
+    # Conversations may be in the middle of an operation for a client that is gone; nobody waits for them.
+    os._exit(0)
+
+
+def _inherited(parser: argparse.ArgumentParser, fd: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as error:
+        parser.error(f"descriptor {fd} is no socket: {error.strerror}")
+    os.set_inheritable(fd, False)
+    return sock
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""The broker as the front sees it: one method per operation, values of the model in and out, three kinds of error.
+
+Conversations are pooled, so that callers in several threads read in parallel. Nothing here is privileged.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from agent.host import command, operations, wire
+from agent.host.errors import BrokerGone, HostError, NamespaceGone
+from agent.model.capture import Firewall, LegacyChain, Node, PodRoute, Processes
+from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.preflight import Check
+from agent.model.settings import Settings
+
+T = TypeVar("T")
+Socket = socket.socket  # inside `Broker` the name `socket` is an operation
+
+# The slowest operation runs two rounds of commands of at most 10 s each; a broker that is silent for longer is stuck.
+_PATIENCE = 30.0
+# Idle conversations kept: the collector reads four things at once, and a page and a scrape may do so together.
+_POOL = 8
+# A one-shot broker ends when its socket closes; one that does not is stuck in a system call.
+_FAREWELL = 3.0
+
+__all__ = ["Broker", "BrokerGone", "HostError", "NamespaceGone"]
+
+
+class Broker:
+    """A connection to the broker. Safe to use from several threads; a context manager.
+
+    Every method raises `BrokerGone` when the broker is dead and `HostError` when it refused or failed.
+    """
+
+    def __init__(self, sock: Socket, child: command.Child | None = None) -> None:
+        """Takes over `sock`, a channel that this process inherited, and `child`, the broker where it is ours to end."""
+        sock.settimeout(_PATIENCE)
+        self._control = sock
+        self._child = child
+        self._lock = Lock()
+        self._idle: list[Socket] = []
+        self._closed = False
+
+    @classmethod
+    def start(cls, settings: Settings) -> Self:
+        """Starts a one-shot broker with this process's privileges; it ends with this connection."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            argv = [
+                *(sys.executable, "-P", "-m", "agent.host.broker"),
+                *("--settings", json.dumps(to_plain(settings)), "--channel-fd", str(theirs.fileno())),
+            ]
+            child = command.start(argv, pass_fds=(theirs.fileno(),))
+        except OSError as error:
+            ours.close()
+            raise HostError(f"the broker could not be started: {error}") from error
+        finally:
+            theirs.close()
+        return cls(ours, child)
+
+    def node(self) -> Node:
+        """The node's interfaces, routes, network namespaces and CNI files."""
+        return self._ask("node", Node)
+
+    def processes(self) -> Processes:
+        """Processes of interest and TCP listeners in the host's network namespace; `problem` where psutil failed."""
+        return self._ask("processes", Processes)
+
+    def firewall(self) -> Firewall:
+        """Every live firewall backend, as text."""
+        return self._ask("firewall", Firewall)
+
+    def legacy_chain(self) -> LegacyChain | None:
+        """The second reading of the legacy INPUT chain; None where no legacy `filter` table exists."""
+        return self._ask("legacy_chain", operations.MaybeLegacyChain).chain
+
+    def pod_route(self, address: str | IPv4Address | IPv6Address) -> PodRoute:
+        """The kernel's route lookup for a pod's address. Raises `ValueError` where it is no address."""
+        return self._ask("pod_route", PodRoute, {"address": str(ip_address(address))})
+
+    def socket(self, namespace: int, version: int) -> Socket:
+        """A fresh TCP socket of IP `version` (4 or 6) in the namespace of that inode; 0 is the host's own.
+
+        The caller owns it. Raises `NamespaceGone` where the namespace does not exist any more.
+        """
+        _, fd = self._converse("socket", {"namespace": namespace, "version": version})
+        if fd is None:
+            raise HostError("the broker answered without the socket it was asked for")
+        return Socket(fileno=fd)
+
+    def preflight(self) -> tuple[Check, ...]:
+        """What the broker may see and do here."""
+        return self._ask("preflight", operations.Checks).checks
+
+    def close(self) -> None:
+        """Ends every conversation, and the broker where this connection started it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for sock in (*idle, self._control):
+                sock.close()
+        if self._child is not None:
+            self._child.end(_FAREWELL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, operation: str, kind: type[T], arguments: dict[str, Any] | None = None) -> T:
+        value, fd = self._converse(operation, arguments or {})
+        if fd is not None:
+            os.close(fd)
+            raise HostError(f"the broker sent a descriptor that {operation} does not have")
+        try:
+            return from_plain(kind, value)
+        except CodecError as error:
+            raise HostError(f"the broker's answer to {operation} is not understood: {error}") from error
+
+    def _converse(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, int | None]:
+        channel = self._take()
+        try:
+            reply, fd = _exchange(channel, operation, arguments)
+        except BaseException:
+            channel.close()
+            raise
+        self._give_back(channel)
+        return _value(reply, fd), fd
+
+    def _take(self) -> Socket:
+        """An idle conversation, or a new one from the broker."""
+        with self._lock:
+            if self._closed:
+                raise BrokerGone("this connection to the broker is closed")
+            if self._idle:
+                return self._idle.pop()
+            reply, fd = _exchange(self._control, "channel", {})
+            _value(reply, fd)
+            if fd is None:
+                raise HostError("the broker answered without the channel it was asked for")
+            channel = Socket(fileno=fd)
+            channel.settimeout(_PATIENCE)
+            return channel
+
+    def _give_back(self, channel: Socket) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < _POOL:
+                self._idle.append(channel)
+                return
+        channel.close()
+
+
+def _exchange(channel: Socket, operation: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    try:
+        wire.send(channel, {"op": operation, "arguments": arguments})
+        return wire.receive(channel, wire.REPLY_LIMIT)
+    except (wire.WireError, TimeoutError) as error:
+        raise BrokerGone(f"the broker did not answer {operation}: {error or 'time is up'}") from error
+
+
+def _value(reply: dict[str, Any], fd: int | None) -> Any:
+    """What a reply holds. A refusal never carries a descriptor; if one came, it is closed."""
+    if "value" in reply:
+        return reply["value"]
+    if fd is not None:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    sentence = str(reply.get("message", "the broker answered without a value"))
+    raise (NamespaceGone if reply.get("error") == operations.NAMESPACE_GONE else HostError)(sentence)

@@ -1,0 +1,13 @@
+"""What can go wrong between the front and the node, as the few kinds that a caller treats differently."""
+
+
+class HostError(Exception):
+    """The broker could not do what was asked; the message is a sentence for a person."""
+
+
+class NamespaceGone(HostError):  # noqa: N818  says what happened
+    """The network namespace no longer exists: its pod died."""
+
+
+class BrokerGone(HostError):  # noqa: N818  says what happened
+    """The broker is dead or does not answer; nothing can be read any more over this connection."""

@@ -1,0 +1,114 @@
+"""Every live firewall backend, as its own tools print it. Nothing is interpreted here and nothing is changed.
+
+Looking must not create: a legacy table comes into being when it is named (`iptables-legacy -L`, `-save -t filter`), but not by
+`iptables-legacy-save` without `-t`, nor by `nft list` (measured). So legacy tools run only where the kernel lists a legacy
+table, and iptables-nft only where nft shows a table that iptables may have made.
+"""
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from agent.host import command
+from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Problem, Reading
+
+# 50,000 rules in one chain take nft 10 s (measured); whoever has more hears that it was not read.
+_DEADLINE = 10.0
+_NFT: tuple[str, ...] = ("nft", "-j", "list", "ruleset")
+# The tables that iptables-nft makes (iptables/nft.c); any other table is native and would be misprinted.
+_TABLE_NAMES = frozenset(("filter", "nat", "mangle", "raw", "security"))
+_TABLE = re.compile(r'"table":\s*\{([^{}]*)\}')
+_NAME = re.compile(r'"name":\s*"([^"]*)"')
+_LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/proc/thread-self/net/ip6_tables_names")}
+
+
+def capture() -> Firewall:
+    """Reads each live backend once; those of one round at the same time. What could not be read is in `problems`."""
+    problems: list[Problem] = []
+    legacy, legacy6 = legacy_tables("ip", problems), legacy_tables("ip6", problems)
+    round1 = [(NFT_JSON, _NFT)]
+    round1 += [(LEGACY_SAVE, _save("iptables", "legacy"))] if legacy else []
+    round1 += [(LEGACY_SAVE6, _save("ip6tables", "legacy"))] if legacy6 else []
+    readings = _read(round1)
+    nft = readings[0]
+    round2 = [(NFT_SAVE, _save("iptables", "nft"))] if _may_be_iptables(nft.stdout, "ip") else []
+    round2 += [(NFT_SAVE6, _save("ip6tables", "nft"))] if _may_be_iptables(nft.stdout, "ip6") else []
+    readings += _read(round2)
+    problems += [problem for reading in readings if (problem := _problem(reading)) is not None]
+    return Firewall(readings=readings, legacy_tables=legacy, legacy_tables6=legacy6, problems=tuple(problems))
+
+
+def legacy_tables(family: str, problems: list[Problem]) -> tuple[str, ...]:
+    """The legacy tables (family `ip` or `ip6`) that exist in our namespace, as the kernel lists them.
+
+    Where the list may not be read, a problem is added: its emptiness then means nothing.
+    """
+    try:
+        return tuple(_LISTS[family].read_text().split())
+    except FileNotFoundError:
+        return ()  # this kernel has no legacy tables, or never loaded them
+    except OSError as error:
+        why = f"whether legacy tables exist is not known: {error.strerror}"
+        problems.append(Problem(what=_LISTS[family].name, why=why, remedy="run as root"))
+        return ()
+
+
+def _save(program: str, variant: str) -> tuple[str, ...]:
+    """The argv of a save with counters; through the multi-call binary where a distribution ships only that."""
+    name = f"{program}-{variant}-save"
+    multi = f"xtables-{variant}-multi"
+    if command.find(name) is None and command.find(multi) is not None:
+        return (multi, f"{program}-save", "-c")
+    return (name, "-c")
+
+
+def _read(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Reading, ...]:
+    """Runs the commands side by side; each gives a reading of its own, whatever becomes of it."""
+    if not wanted:
+        return ()
+    with ThreadPoolExecutor(max_workers=len(wanted), thread_name_prefix="firewall") as pool:
+        return tuple(pool.map(_reading, wanted))
+
+
+def _reading(named: tuple[str, tuple[str, ...]]) -> Reading:
+    name, argv = named
+    done = command.run(argv, timeout=_DEADLINE)
+    # Half a ruleset looks like a whole one that lacks its last rules: what was cut is not shown.
+    stdout = done.stdout if done.status is not None else b""
+    return Reading(
+        name=name,
+        argv=argv,
+        status=done.status,
+        stdout=stdout.decode("utf-8", "surrogateescape"),
+        stderr=done.stderr.decode("utf-8", "surrogateescape"),
+        seconds=done.seconds,
+        problem=done.problem,
+    )
+
+
+def _may_be_iptables(nft: str, family: str) -> bool:
+    """Whether nft's JSON shows a table in `family` under a name that iptables uses. Reads too much rather than too little."""
+    found = False
+    for table in _TABLE.findall(nft):
+        name = _NAME.search(table)
+        if re.search(rf'"family":\s*"{family}"', table):
+            found |= name is not None and name[1] in _TABLE_NAMES
+    return found
+
+
+def _problem(reading: Reading) -> Problem | None:
+    """The problem that a reading is, if it is one."""
+    if reading.status == 0:
+        return None
+    first = next((line for line in reading.stderr.splitlines() if line.strip()), "")
+    why = reading.problem or first or f"it ended with status {reading.status}"
+    return Problem(what=reading.name, why=why, remedy=_remedy(reading, first))
+
+
+def _remedy(reading: Reading, stderr: str) -> str:
+    if reading.problem.endswith("is not installed"):
+        return f"apt-get install {'nftables' if reading.name == NFT_JSON else 'iptables'}"
+    if "not permitted" in stderr or "denied" in stderr or "must be root" in stderr:
+        return "run as root, or with the capability NET_ADMIN (and NET_RAW for legacy tables)"
+    return ""

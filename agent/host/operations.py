@@ -1,0 +1,73 @@
+"""The closed list of what the front may ask of the broker, with the arguments of each as types.
+
+Both sides import it, so that neither can drift. What is not listed here cannot be asked.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from agent.model.capture import LegacyChain
+from agent.model.preflight import Check
+
+# The kinds of refusal in a reply's `error`.
+NAMESPACE_GONE = "namespace-gone"
+REFUSED = "refused"
+FAILED = "failed"
+
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The arguments of an operation that takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodRouteArguments:
+    """Where a packet would be sent."""
+
+    address: IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class SocketArguments:
+    """In which namespace (an inode, 0 for the host's) a TCP socket of which IP version (4 or 6)."""
+
+    namespace: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who answers: the version of this protocol and the broker's process."""
+
+    protocol: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class MaybeLegacyChain:
+    """A legacy chain where there is one."""
+
+    chain: LegacyChain | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The answers of a preflight."""
+
+    checks: tuple[Check, ...]
+
+
+ARGUMENTS: dict[str, Any] = {
+    "hello": Nothing,
+    "channel": Nothing,
+    "node": Nothing,
+    "processes": Nothing,
+    "firewall": Nothing,
+    "legacy_chain": Nothing,
+    "pod_route": PodRouteArguments,
+    "socket": SocketArguments,
+    "preflight": Nothing,
+}

@@ -1,0 +1,103 @@
+"""The worker that owns psutil: who runs in the host's network namespace, and who listens there.
+
+A process of its own because psutil is third party and needs privilege (SYS_PTRACE to see other users' sockets); the broker
+stays standard library only.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agent.host import job
+from agent.model.capture import Listener, Process, Processes
+
+# Those whose flags or presence say something about the way to the kubelet: kubelets (alone or inside a distribution's one
+# process), what they talk to, what programs the firewall.
+INTERESTING = frozenset(
+    (
+        *(
+            "kubelet",
+            "kubelite",
+            "k3s",
+            "k3s-server",
+            "k3s-agent",
+            "rke2",
+            "k0s",
+            "hyperkube",
+            "microk8s",
+            "openshift",
+            "talos",
+        ),
+        *("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-router", "metrics-server"),
+        *("calico-node", "calico-felix", "cilium-agent", "flanneld", "antrea-agent", "weaver", "kindnetd", "ovnkube"),
+        *("firewalld", "ufw", "dockerd", "containerd", "crio", "tailscaled", "fail2ban-server"),
+    )
+)
+_SECRET_FLAG = re.compile(r"(?i)^--?[a-z0-9_.-]*(token|passw|secret|key|credential)[a-z0-9_.-]*")
+_USERINFO = re.compile(r"(://)[^/@\s]+@")
+_NAMESPACE = "ns/net"
+
+
+def look(_: dict[str, Any]) -> Processes:
+    """One look at /proc. Processes that end meanwhile are left out; those that may not be seen are counted in `problem`."""
+    started = time.monotonic()
+    own = Path("/proc/self", _NAMESPACE).stat().st_ino
+    found: list[Process] = []
+    hidden: list[str] = []
+    for process in psutil.process_iter():
+        try:
+            name = process.name()
+            if name in INTERESTING and Path("/proc", str(process.pid), _NAMESPACE).stat().st_ino == own:
+                found.append(Process(pid=process.pid, name=name, argv=redact(process.cmdline())))
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            continue
+        except (psutil.AccessDenied, PermissionError):
+            hidden.append(f"{name} ({process.pid})")
+    problem = f"may not be seen without the capability SYS_PTRACE: {', '.join(hidden)}" if hidden else ""
+    listeners = tuple(sorted(_listeners(), key=lambda item: (item.port, item.address)))
+    return Processes(processes=tuple(found), listeners=listeners, problem=problem, seconds=time.monotonic() - started)
+
+
+def redact(argv: Sequence[str]) -> tuple[str, ...]:
+    """The arguments with secrets replaced by `***`: values of flags that are named like one, and passwords inside URLs."""
+    shown: list[str] = []
+    hide_next = False
+    for argument in argv:
+        flag = _SECRET_FLAG.match(argument)
+        if hide_next and not argument.startswith("--"):
+            shown.append("***")
+        elif flag and "=" in argument:
+            shown.append(f"{argument.split('=', 1)[0]}=***")
+        else:
+            shown.append(_USERINFO.sub(r"\1***@", argument))
+        hide_next = flag is not None and "=" not in argument
+    return tuple(shown)
+
+
+def _listeners() -> Iterator[Listener]:
+    """TCP sockets in LISTEN of our own namespace (psutil reads /proc/net), each address and port once."""
+    seen: set[tuple[str, int, int | None]] = set()
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+            continue
+        key = (connection.laddr.ip, connection.laddr.port, connection.pid)
+        if key not in seen:
+            seen.add(key)
+            yield Listener(address=key[0], port=key[1], pid=connection.pid, process=_name(connection.pid))
+
+
+def _name(pid: int | None) -> str:
+    if pid is None:
+        return ""
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:  # it ended, or may not be seen: a listener without an owner
+        return ""
+
+
+if __name__ == "__main__":
+    job.answer(look, output=1)

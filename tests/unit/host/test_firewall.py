@@ -1,0 +1,113 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.host import command, firewall
+from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Problem
+
+Run = Callable[..., command.Completed]
+
+
+def nft_json(*tables: tuple[str, str]) -> str:
+    rows = ", ".join(f'{{"table": {{"family": "{family}", "name": "{name}", "handle": 1}}}}' for family, name in tables)
+    return f'{{"nftables": [{rows}]}}'
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """A node with those legacy tables, that nft output, and those programs failing; returns the list of what is run."""
+
+    def make(
+        legacy: str | None = None, legacy6: str | None = None, nft: str = nft_json(), **fails: command.Completed
+    ) -> list[str]:
+        ran: list[str] = []
+
+        def run(argv: tuple[str, ...], timeout: float = 0) -> command.Completed:
+            ran.append(argv[0])
+            stdout = nft.encode() if argv[0] == "nft" else b"# saved \xff\n"
+            return fails.get(argv[0].replace("-", "_")) or command.Completed(argv=argv, status=0, stdout=stdout)
+
+        lists = {"ip": tmp_path / "ip_tables_names", "ip6": tmp_path / "ip6_tables_names"}
+        for family, text in (("ip", legacy), ("ip6", legacy6)):
+            if text is not None:
+                lists[family].write_text(text)
+        monkeypatch.setattr(firewall, "_LISTS", lists)
+        monkeypatch.setattr(command, "run", run)
+        monkeypatch.setattr(command, "find", lambda name: f"/sbin/{name}")
+        return ran
+
+    return make
+
+
+def names(found: firewall.Firewall) -> list[str]:
+    return [reading.name for reading in found.readings]
+
+
+def test_only_nft_is_asked_on_a_node_without_tables(node: Callable[..., list[str]]) -> None:
+    ran = node(legacy="", legacy6=None)
+    assert names(firewall.capture()) == [NFT_JSON]
+    assert ran == ["nft"]
+
+
+def test_legacy_is_read_where_the_kernel_lists_it(node: Callable[..., list[str]]) -> None:
+    node(legacy="filter\nnat\n", legacy6="raw\n")
+    found = firewall.capture()
+    assert names(found) == [NFT_JSON, LEGACY_SAVE, LEGACY_SAVE6]
+    assert (found.legacy_tables, found.legacy_tables6) == (("filter", "nat"), ("raw",))
+    save = found.reading(LEGACY_SAVE)
+    assert save is not None
+    assert (save.argv, save.stdout) == (("iptables-legacy-save", "-c"), "# saved \udcff\n")
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ([("ip", "filter")], [NFT_JSON, NFT_SAVE]),
+        ([("ip6", "nat")], [NFT_JSON, NFT_SAVE6]),
+        ([("ip", "raw"), ("ip6", "mangle")], [NFT_JSON, NFT_SAVE, NFT_SAVE6]),
+        ([("inet", "filter"), ("ip", "kube-proxy"), ("bridge", "filter")], [NFT_JSON]),
+    ],
+)
+def test_iptables_nft_is_read_where_nft_shows_its_tables(
+    node: Callable[..., list[str]], tables: list[tuple[str, str]], expected: list[str]
+) -> None:
+    node(nft=nft_json(*tables))
+    assert names(firewall.capture()) == expected
+
+
+def test_a_missing_program_is_a_reading_and_a_problem_with_a_remedy(node: Callable[..., list[str]]) -> None:
+    missing = command.Completed(argv=(), status=None, problem="iptables-legacy-save is not installed")
+    node(legacy="filter\n", iptables_legacy_save=missing)
+    found = firewall.capture()
+    save = found.reading(LEGACY_SAVE)
+    assert save is not None
+    assert save.status is None
+    assert found.legacy_tables == ("filter",)
+    (problem,) = found.problems
+    assert (problem.what, problem.remedy) == (LEGACY_SAVE, "apt-get install iptables")
+
+
+def test_a_denied_reading_names_the_privilege(node: Callable[..., list[str]]) -> None:
+    denied = command.Completed(argv=(), status=1, stderr=b"Operation not permitted (you must be root)\n")
+    node(nft=nft_json(("ip", "filter")), iptables_nft_save=denied)
+    (problem,) = firewall.capture().problems
+    assert "NET_ADMIN" in problem.remedy
+    assert "not permitted" in problem.why
+
+
+def test_an_unreadable_list_is_a_problem_and_never_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firewall, "_LISTS", {"ip": tmp_path})  # a directory: EISDIR, as good as EACCES and true for root too
+    problems: list[Problem] = []
+    assert firewall.legacy_tables("ip", problems) == ()
+    assert "not known" in problems[0].why
+
+
+def test_what_was_cut_off_is_not_shown(node: Callable[..., list[str]]) -> None:
+    cut = command.Completed(argv=(), status=None, stdout=b"*filter\n:INPUT ACCEPT", problem="x did not end in time")
+    node(legacy="filter\n", iptables_legacy_save=cut)
+    found = firewall.capture()
+    save = found.reading(LEGACY_SAVE)
+    assert save is not None
+    assert (save.stdout, save.status) == ("", None)
+    assert "did not end in time" in found.problems[0].why

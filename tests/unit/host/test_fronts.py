@@ -1,0 +1,63 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "--settings"),
+        (["--settings", "{"], "error"),
+        (["--settings", "{}"], "either --channel-fd"),
+        (["--settings", '{"connect_timeout": "soon"}', "--channel-fd", "0"], "connect_timeout"),
+        (["--settings", "{}", "--channel-fd", "0", "--front", '["x"]'], "either --channel-fd"),
+        (["--settings", "{}", "--channel-fd", "99"], "99 is no socket"),
+        (["--settings", "{}", "--listen-fd", "99", "--front", "[1]"], "expected str"),
+    ],
+)
+def test_bad_arguments_are_told_in_a_sentence(arguments: list[str], why: str) -> None:
+    argv = [sys.executable, "-m", "agent.host.broker", *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_launcher_runs_a_program_without_privilege_on_a_leash() -> None:
+    code = "import ctypes; n = ctypes.c_int(); ctypes.CDLL(None).prctl(2, ctypes.byref(n)); print(n.value)"
+    code += "; print([line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapPrm'))])"
+    argv = [sys.executable, "-m", "agent.host.launch", str(os.getpid()), str(os.geteuid()), sys.executable, "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["9", str(["0" * 16, "0" * 16])], done.stderr
+
+
+def test_the_launcher_ends_where_its_parent_is_gone() -> None:
+    argv = [sys.executable, "-m", "agent.host.launch", "1", str(os.geteuid()), "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "the parent is gone\n")
+
+
+def test_the_launcher_says_what_could_not_be_started() -> None:
+    argv = [sys.executable, "-m", "agent.host.launch", str(os.getpid()), str(os.geteuid()), "/no/such/program"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "the front was not started" in done.stderr
+
+
+def test_a_front_that_dies_at_once_is_restarted_with_patience() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        argv = [sys.executable, "-m", "agent.host.broker", "--settings", "{}", "--listen-fd", str(listener.fileno())]
+        argv += ["--front", json.dumps([sys.executable, "-c", "raise SystemExit(7)"])]
+        broker = subprocess.Popen(argv, pass_fds=(listener.fileno(),), stderr=subprocess.PIPE, text=True)
+    assert broker.stderr is not None
+    lines = [broker.stderr.readline() for _ in range(3)]
+    broker.send_signal(signal.SIGTERM)
+    broker.communicate(timeout=5)
+    assert [line.rsplit("in ", 1)[1] for line in lines] == ["0.1 s\n", "0.2 s\n", "0.4 s\n"]
+    assert "ended with status 7" in lines[0]
+    assert broker.returncode == 0

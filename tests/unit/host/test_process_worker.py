@@ -1,0 +1,39 @@
+import os
+import socket
+
+import psutil
+import pytest
+
+from agent.host import process_worker
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["kubelet", "--node-ip=10.0.0.1", "--port", "10250"], ("kubelet", "--node-ip=10.0.0.1", "--port", "10250")),
+        (["k3s", "--token=K10abc::server:def"], ("k3s", "--token=***")),
+        (["k3s", "--token", "K10abc", "--node-ip", "1.2.3.4"], ("k3s", "--token", "***", "--node-ip", "1.2.3.4")),
+        (["x", "--agent-token", "-starts-with-a-dash"], ("x", "--agent-token", "***")),
+        (["x", "--Db-Password=hunter2", "-secret=a=b"], ("x", "--Db-Password=***", "-secret=***")),
+        (["x", "--authentication-token-webhook", "--v=2"], ("x", "--authentication-token-webhook", "--v=2")),
+        (["x", "--datastore-endpoint=postgres://u:p@db/k3s"], ("x", "--datastore-endpoint=postgres://***@db/k3s")),
+        (["x", "--tls-private-key-file=/etc/key"], ("x", "--tls-private-key-file=***")),
+    ],
+)
+def test_secrets_are_not_shown(given: list[str], shown: tuple[str, ...]) -> None:
+    assert process_worker.redact(given) == shown
+
+
+def test_listeners_are_seen_with_their_owner() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = process_worker.look({})
+    (listener,) = [listener for listener in found.listeners if listener.port == port]
+    assert (listener.address, listener.pid) == ("127.0.0.1", os.getpid())
+    assert found.seconds > 0
+
+
+def test_interesting_processes_are_those_of_our_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = psutil.Process().name()
+    monkeypatch.setattr(process_worker, "INTERESTING", frozenset((own,)))
+    assert os.getpid() in {process.pid for process in process_worker.look({}).processes}
