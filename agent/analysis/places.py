@@ -20,10 +20,9 @@ def rule_at(ruleset: Ruleset, place: RuleRef) -> Rule | None:
 
 def rule_name(place: RuleRef) -> str:
     """`rule 6 of filter INPUT (iptables-legacy)`, `the policy of inet host-fw input (nft)`."""
-    iptables = place.family in ("ip", "ip6") and (place.policy or place.text.startswith("-"))
-    table, tool = (place.table, f"iptables-{place.backend}") if iptables else (f"{place.family} {place.table}", "nft")
+    table = f"{place.family} {place.table}" if place.tool == "nft" else place.table
     what = "the policy" if place.policy else f"rule {place.rule_number}"
-    return f"{what} of {table} {place.chain} ({tool})"
+    return f"{what} of {table} {place.chain} ({place.tool})"
 
 
 def same_place(one: RuleRef, other: RuleRef) -> bool:

@@ -44,7 +44,7 @@ def open_before(rule: RuleRef, opening: Opening) -> Remedy:
             owner=owner.name,
             note=f"The chain belongs to {owner.name}: change it with {owner.tool}, rules put in by hand get lost.",
         )
-    if _is_iptables(rule):
+    if rule.tool != "nft":
         return _iptables(rule, opening)
     return _native(rule, opening)
 
@@ -54,13 +54,8 @@ def look_at_kubelet() -> Remedy:
     return Remedy(command="systemctl status kubelet; journalctl -u kubelet -n 50 --no-pager", owner="kubelet")
 
 
-def _is_iptables(rule: RuleRef) -> bool:
-    tables = ("raw", "mangle", "nat", "filter", "security")
-    return rule.family in ("ip", "ip6") and rule.table in tables and (rule.policy or rule.text.startswith("-"))
-
-
 def _iptables(rule: RuleRef, opening: Opening) -> Remedy:
-    program = f"ip{'6' if opening.version == 6 else ''}tables-{rule.backend}"
+    program = rule.tool.replace("iptables", "ip6tables") if opening.version == 6 else rule.tool
     table = "" if rule.table == "filter" else f" -t {rule.table}"
     spec = f"-s {opening.source} -d {opening.destination} -p tcp --dport {opening.port}"
     spec = f"{spec} -m comment --comment {_COMMENT} -j ACCEPT"

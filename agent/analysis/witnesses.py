@@ -16,6 +16,9 @@ from agent.model.report import Evidence, Word
 from agent.model.tri import Tri
 
 # Outcomes that say nothing of the way to the kubelet.
+_HELD_BACK = (
+    "no answer in time; the rule counted the packet, and the kernel limits ICMP errors to one a second (icmp_ratelimit)"
+)
 UNTRIED = (Outcome.NOT_TRIED, Outcome.POD_GONE)
 
 
@@ -37,13 +40,23 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
     """All witnesses, in the order in which a reader wants them. Empty when there is no packet to speak of."""
     if scene.explanation is None:
         return ()
-    return (
-        _model(scene.explanation),
-        _probe(scene.explanation, scene.pod_probe, listening=scene.listening),
-        _counters(scene, scene.explanation),
-        _icmp(scene.explanation, scene.pod_probe),
-        _reader(scene, scene.explanation),
-    )
+    counters = _counters(scene, scene.explanation)
+    if _held_back(scene.explanation, scene.pod_probe, counters):
+        probe, icmp = (Testimony(witness, Word.SILENT, _HELD_BACK) for witness in ("probe", "icmp"))
+    else:
+        probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening)
+        icmp = _icmp(scene.explanation, scene.pod_probe)
+    return _model(scene.explanation), probe, counters, icmp, _reader(scene, scene.explanation)
+
+
+def _held_back(explanation: Explanation, probe: ProbeResult | None, counters: Testimony) -> bool:
+    """The rejecting rule counted our packet, and its ICMP error did not come: the kernel rations them.
+
+    net.ipv4.icmp_ratelimit: a burst of six errors to one peer, then one a second (net/ipv4/icmp.c, inet_peer_xrlim_allow).
+    """
+    with_icmp = explanation.reject_with is not None and icmp_of(explanation.reject_with) is not None
+    timed_out = probe is not None and probe.outcome is Outcome.TIMEOUT
+    return explanation.verdict is Verdict.REJECT and with_icmp and timed_out and counters.word is Word.AGREES
 
 
 def _model(explanation: Explanation) -> Testimony:
@@ -111,7 +124,8 @@ def _icmp(explanation: Explanation, probe: ProbeResult | None) -> Testimony:
     if probe is None or probe.outcome in UNTRIED:
         return Testimony("icmp", Word.ABSENT, "no connect was made from a pod")
     saw = f"ICMP {probe.icmp[0]}/{probe.icmp[1]} from {probe.offender}" if probe.icmp else "no ICMP error came back"
-    expected = icmp_of(explanation.reject_with) if explanation.reject_with else None
+    version = 6 if ":" in probe.request.target else 4
+    expected = icmp_of(explanation.reject_with, version) if explanation.reject_with else None
     if expected is None:
         contradicts = probe.icmp is not None and explanation.verdict is not Verdict.UNDECIDED
         return Testimony("icmp", Word.DISAGREES if contradicts else Word.SILENT, saw)

@@ -69,10 +69,9 @@ def explanation(explanation: Explanation, *, wide: bool = False) -> str:
 
 def place(rule: RuleRef) -> str:
     """A rule's place in words: `filter INPUT rule 6 (iptables-legacy)`."""
-    native = rule.backend == "nft" and rule.family not in ("ip", "ip6")
-    backend = f"nft {rule.family}" if native else f"iptables-{rule.backend}"
+    table = f"{rule.family} {rule.table}" if rule.tool == "nft" else rule.table
     where = "policy" if rule.policy else f"rule {rule.rule_number}"
-    return clean(f"{rule.table} {rule.chain} {where} ({backend})")
+    return clean(f"{table} {rule.chain} {where} ({rule.tool})")
 
 
 def _verdict_words(explanation: Explanation) -> str:
@@ -86,7 +85,8 @@ def _verdict_words(explanation: Explanation) -> str:
 
 def _proven(cause: Finding | None) -> bool:
     words = cause.witnesses if cause else {}
-    return words.get("model") is Word.AGREES and words.get("probe") is Word.AGREES and Word.DISAGREES not in words.values()
+    seen = Word.AGREES in (words.get("probe"), words.get("counters"))
+    return words.get("model") is Word.AGREES and seen and Word.DISAGREES not in words.values()
 
 
 def _rule_lines(explanation: Explanation) -> Iterator[str]:

@@ -1,0 +1,34 @@
+"""The HTTP interface, put together: routes, the gate before them, problems for every error.
+
+Handlers are plain functions, run in the thread pool, because a look blocks; only `/livez` is not.
+"""
+
+from fastapi import FastAPI
+
+from agent import __version__
+from agent.api.gate import Gate, NodeNames
+from agent.api.health import health_routes
+from agent.api.problems import install
+from agent.api.reports import report_routes
+from agent.api.rules import rule_routes
+from agent.model.settings import Settings
+from agent.service.clock import Clock
+from agent.service.diagnoses import Diagnoses
+from agent.service.host import Host
+
+
+def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Clock) -> FastAPI:
+    """The application. It owns neither the host nor the diagnoses: whoever made them closes them."""
+    app = FastAPI(
+        title="kubereach",
+        version=__version__,
+        description="Can pods on this node reach this node's kubelet, and if not, which rule stops them?",
+        docs_url=None,  # its assets would come from a CDN, which a node in an incident may not reach
+        redoc_url=None,
+    )
+    install(app)
+    app.add_middleware(Gate, names=NodeNames(host, settings, clock))
+    app.include_router(report_routes(diagnoses))
+    app.include_router(rule_routes(host))
+    app.include_router(health_routes(host, diagnoses, clock))
+    return app

@@ -1,0 +1,54 @@
+"""Is this process alive, can it look, and what did it last see: for the kubelet and for Prometheus."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from agent.api.answers import only, text_answer
+from agent.model.preflight import Check
+from agent.render.clean import clean
+from agent.render.metrics import CONTENT_TYPE, metrics
+from agent.service.clock import Clock
+from agent.service.diagnoses import Diagnoses
+from agent.service.host import Host
+from agent.service.readiness import read_readiness
+from agent.service.remembered import Remembered
+
+# Kubelets ask every ten seconds; what a process may see does not change that often.
+_AGE = 30.0
+
+
+def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock) -> APIRouter:
+    """The routes. None of them starts a diagnosis."""
+    router = APIRouter(tags=["health"])
+    readiness = Remembered(lambda: read_readiness(host), clock, _AGE)
+
+    @router.get("/livez")
+    async def livez() -> Response:
+        """Touches nothing: only a process that is stuck does not answer."""
+        return text_answer("ok\n")
+
+    @router.get("/readyz", dependencies=[Depends(only("verbose"))])
+    def readyz(request: Request) -> Response:
+        """503 where nothing of the firewall can be read. `?verbose` says what may be seen, a line for each check."""
+        found = readiness.get()
+        status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
+        lines = [_line(check) for check in found.checks] if "verbose" in request.query_params or not found.ready else []
+        return text_answer("".join(f"{line}\n" for line in (*lines, "ok" if found.ready else "not ready")), status)
+
+    @router.get("/metrics")
+    def exposition() -> Response:
+        """The latest report as Prometheus metrics."""
+        latest = diagnoses.latest()
+        return Response(metrics(latest.report if latest else None, diagnoses.counts()), media_type=CONTENT_TYPE)
+
+    return router
+
+
+def _line(check: Check) -> str:
+    """In the form of Kubernetes' own `/readyz?verbose`."""
+    sentences = ". ".join(part.rstrip(".") for part in (check.detail, check.remedy if not check.ok else "") if part)
+    return clean(
+        f"[{'+' if check.ok else '-'}]{check.name} {'ok' if check.ok else 'failed'}" + (f": {sentences}" if sentences else "")
+    )

@@ -1,0 +1,85 @@
+"""Every error as RFC 9457 problem details: a title, and a sentence that says what to do. Never a trace."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from agent.service.host import HostError
+from agent.service.question import BadQuestionError
+
+MEDIA_TYPE = "application/problem+json"
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class ProblemError(Exception):
+    """Raised by a route that must answer with a problem."""
+
+    def __init__(self, status: HTTPStatus, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.title, self.detail = status, title, detail
+
+
+def problem(
+    status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, more: Mapping[str, Any] | None = None
+) -> Response:
+    """The response. `about:blank` as type: the status says what kind it is, title and detail are for people."""
+    body = {"type": "about:blank", "title": title, "status": int(status), "detail": detail, **(more or {})}
+    content = json.dumps(body, indent=2) + "\n"
+    return Response(content, status_code=int(status), media_type=MEDIA_TYPE, headers={**HEADERS, **(headers or {})})
+
+
+def install(app: FastAPI) -> None:
+    """Makes the application answer every error this way."""
+    app.add_exception_handler(ProblemError, _raised)
+    app.add_exception_handler(BadQuestionError, _bad_question)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(HostError, _host)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _raised(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ProblemError):
+        raise error
+    return problem(error.status, error.title, error.detail)
+
+
+def _bad_question(_request: Request, error: Exception) -> Response:
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The packet is not understood", str(error))
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    sentences = [f"{item['loc'][-1]}: {item['msg']}." for item in found]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not understood", " ".join(sentences))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    path = request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return problem(error.status_code, "Not found", f"There is nothing at {path}; /openapi.json lists what there is.")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{request.method} is not possible on {path}: use {allowed}."
+        return problem(error.status_code, "Method not allowed", detail, headers=error.headers)
+    return problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail), headers=error.headers)
+
+
+def _host(_request: Request, error: Exception) -> Response:
+    detail = f"{error} GET /readyz?verbose says what this process may see."
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The node could not be read", detail)
+
+
+def _unexpected(_request: Request, error: Exception) -> Response:
+    detail = (
+        f"This is a bug in kubereach ({type(error).__name__}); its log has the trace. Please report it with `kubereach bundle`."
+    )
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something unexpected happened", detail)

@@ -1,0 +1,24 @@
+"""The node under this command: starts a broker with the command's own privileges, and ends it with the command."""
+
+from contextlib import closing
+
+from agent.host.client import Broker
+from agent.model.capture import Capture
+from agent.model.settings import Settings
+from agent.service.clock import SystemClock
+from agent.service.collect import Senses, collect
+from agent.service.host import Host
+
+SENSES = Senses()
+CLOCK = SystemClock()
+
+
+def attach(settings: Settings) -> Host:
+    """The node. The caller closes it. Raises `HostError`."""
+    return Broker.start(settings)
+
+
+def look(settings: Settings) -> Capture:
+    """One capture. Raises `HostError` when there is no looking at all."""
+    with closing(attach(settings)) as host:
+        return collect(host, settings, CLOCK, senses=SENSES)

@@ -1,0 +1,72 @@
+"""This node, as the Kubernetes API knows it: the only module that talks to a cluster, and it asks for one object.
+
+Outside a cluster there is nothing to ask, and that is no problem: everything else is found out on the node.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from agent.model.capture import NodeObject
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# Somebody waits; an API server that needs longer for one object is itself in trouble.
+TIMEOUT = 2.0
+
+
+def read_node(name: str = "") -> NodeObject | None:
+    """The Node object, or None where no cluster is configured (neither a service account nor KUBECONFIG).
+
+    Without a name, NODE_NAME and then the host's lower-case name are taken, as the kubelet does (kubernetes/kubernetes
+    pkg/util/node `GetHostname`). Whatever goes wrong becomes a sentence in `problem`; nothing is raised.
+    """
+    source = _configuration()
+    if source is None:
+        return None
+    wanted = name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
+    try:
+        return _ask(source, wanted)
+    except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too, whichever httpx that is; none is lost
+        return NodeObject(name=name, problem=_sentence(wanted, error))
+
+
+def _configuration() -> Path | None:
+    """The service account's directory or the kubeconfig file: what an in-cluster pod and an operator's shell have."""
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
+        return SERVICE_ACCOUNT
+    # As kubectl reads it: a list of files. The first one counts here.
+    files = [text for text in os.environ.get("KUBECONFIG", "").split(os.pathsep) if text]
+    return Path(files[0]) if files else None
+
+
+def _ask(source: Path, name: str) -> NodeObject:
+    # Imported here: a quarter of a second and 15 MiB that a node outside any cluster need not pay.
+    from lightkube import Client, KubeConfig  # noqa: PLC0415
+    from lightkube.resources.core_v1 import Node  # noqa: PLC0415
+
+    inside = source == SERVICE_ACCOUNT
+    config = KubeConfig.from_service_account(source) if inside else KubeConfig.from_file(source)
+    timeout: Any = TIMEOUT  # a number is as good as the transport's own type, which differs between versions
+    return _node_object(Client(config, timeout=timeout).get(Node, name))
+
+
+def _node_object(node: Any) -> NodeObject:
+    spec, status = node.spec, node.status
+    cidrs = (spec.podCIDRs or ([spec.podCIDR] if spec.podCIDR else [])) if spec else []
+    endpoint = status.daemonEndpoints.kubeletEndpoint if status and status.daemonEndpoints else None
+    return NodeObject(
+        name=node.metadata.name,
+        addresses=tuple((address.type, address.address) for address in (status.addresses if status else None) or []),
+        pod_cidrs=tuple(cidrs),
+        kubelet_port=endpoint.Port if endpoint else None,
+    )
+
+
+def _sentence(name: str, error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 404:
+        return f"the cluster has no node {name}: give the node's name with --node-name or NODE_NAME."
+    if status in (401, 403):
+        return f"reading node {name} was refused with HTTP {status}: allow `get` on nodes to this service account or user."
+    detail = " ".join(str(error).split()) or "no reason was given"
+    return f"node {name} could not be read from the Kubernetes API ({type(error).__name__}: {detail})."

@@ -1,0 +1,87 @@
+"""A host in memory that answers from a capture, for tests and for demonstrations without a node.
+
+It keeps the order in which it was asked, and fails where it is told to.
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.preflight import Check
+from agent.model.probe import Outcome, ProbeRequest, ProbeResult
+from agent.model.settings import Settings
+
+
+@dataclass(slots=True)
+class FakeHost:
+    """Satisfies `agent.service.host.Host`. `failures` maps a method's name to the error that it raises."""
+
+    capture: Capture
+    checks: tuple[Check, ...] = ()
+    failures: Mapping[str, Exception] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    closed: bool = False
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def node(self) -> Node:
+        """The capture's node."""
+        self._called("node")
+        return self.capture.node
+
+    def processes(self) -> Processes:
+        """The capture's processes."""
+        self._called("processes")
+        return self.capture.processes
+
+    def firewall(self) -> Firewall:
+        """The first reading before any probe, the second (if there is one) after."""
+        with self._lock:
+            probed = any(call.startswith("probe") for call in self.calls)
+        self._called("firewall")
+        return self.capture.between if probed and self.capture.between else self.capture.before
+
+    def legacy_chain(self) -> LegacyChain | None:
+        """The capture's legacy chain."""
+        self._called("legacy_chain")
+        return self.capture.legacy_chain
+
+    def pod_route(self, address: str) -> PodRoute:
+        """The capture's route to that pod."""
+        self._called("pod_route")
+        known = {route.pod: route for route in self.capture.pod_routes}
+        return known.get(address, PodRoute(pod=address, problem="no route to this pod was captured"))
+
+    def preflight(self) -> tuple[Check, ...]:
+        """The checks it was made with."""
+        self._called("preflight")
+        return self.checks
+
+    def close(self) -> None:
+        """Remembers that it was closed."""
+        self.closed = True
+
+    def probe(self, request: ProbeRequest, _sock: socket.socket, _settings: Settings) -> ProbeResult:
+        """The captured result for this request: a `Prober`."""
+        self._called(f"probe {request.vantage.value}")
+        found = (result for result in self.capture.probes if result.request.vantage is request.vantage)
+        missing = ProbeResult(request=request, outcome=Outcome.NOT_TRIED, detail="no such probe was captured")
+        return next(found, missing)
+
+    def node_object(self, _name: str) -> NodeObject | None:
+        """The captured Node object: a `NodeReader`."""
+        self._called("node_object")
+        return self.capture.node_object
+
+    def socket(self, namespace: int, version: int) -> socket.socket:
+        """A socket that nothing is ever sent on."""
+        self._called(f"socket {namespace}")
+        return socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+
+    def _called(self, name: str) -> None:
+        with self._lock:
+            self.calls.append(name)
+        operation = name.partition(" ")[0]
+        if operation in self.failures:
+            raise self.failures[operation]

@@ -1,0 +1,60 @@
+"""What the service asks of a node, as a protocol: the broker's client is one host, the fake that ships beside it another."""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from agent.host.errors import BrokerGone, HostError, NamespaceGone
+from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.preflight import Check
+from agent.model.probe import ProbeRequest, ProbeResult
+from agent.model.settings import Settings
+
+__all__ = ["BrokerGone", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
+
+
+class Host(Protocol):
+    """A node that can be looked at. Calls may come from several threads at once.
+
+    Every method raises `HostError` with a sentence when this one thing could not be had, and `BrokerGone` when nothing more
+    will come.
+    """
+
+    def node(self) -> Node:
+        """Interfaces, routes, network namespaces, CNI files."""
+        ...
+
+    def processes(self) -> Processes:
+        """Kubelet and friends, and who listens where."""
+        ...
+
+    def firewall(self) -> Firewall:
+        """Every live backend, raw, with counters."""
+        ...
+
+    def legacy_chain(self) -> LegacyChain | None:
+        """python-iptables' reading of the legacy INPUT chain."""
+        ...
+
+    def pod_route(self, address: str) -> PodRoute:
+        """The kernel's route to a pod."""
+        ...
+
+    def socket(self, namespace: int, version: int) -> socket.socket:
+        """An unconnected TCP socket in that namespace (its inode, 0 for the host's). Raises `NamespaceGone`."""
+        ...
+
+    def preflight(self) -> tuple[Check, ...]:
+        """What may be seen and done here."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection; no call may follow."""
+        ...
+
+
+# Makes one connect on a socket of the host's; never raises for what the network does.
+Prober = Callable[[ProbeRequest, socket.socket, Settings], ProbeResult]
+
+# Asks Kubernetes for a node by name; None when this is no cluster.
+NodeReader = Callable[[str], NodeObject | None]

@@ -1,0 +1,107 @@
+"""The routes around a report."""
+
+import pytest
+
+from agent.model.capture import Capture
+from agent.model.codec import from_plain
+from agent.model.report import Report, State
+from agent.service.host import BrokerGone
+
+from .conftest import REPORT
+
+
+def test_curl_gets_text(served):
+    answer = served.client.get("/", headers={"accept": "*/*"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text.startswith("k8s-worker1: BLOCKED. Rule 3 of filter INPUT rejects <pods>.\n")
+
+
+def test_a_browser_gets_the_same_text_in_a_page_that_loads_nothing(served):
+    answer = served.client.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "rejects &lt;pods&gt;." in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_form_can_be_asked_for(served):
+    assert served.client.get("/?o=json").json()["state"] == "blocked"
+    assert served.client.get("/?o=text", headers={"accept": "text/html"}).headers["content-type"].startswith("text/plain")
+    assert served.client.get("/v1/report?o=text").text.startswith("k8s-worker1: BLOCKED.")
+
+
+def test_the_report_is_the_model(served):
+    assert from_plain(Report, served.client.get("/v1/report").json()) == REPORT
+
+
+def test_a_young_report_is_given_again(served):
+    served.client.get("/v1/report")
+    looks = served.host.calls.count("node")
+    served.client.get("/")
+    served.client.get("/v1/verdict")
+    assert served.host.calls.count("node") == looks
+
+
+@pytest.mark.parametrize(
+    ("state", "status"), [(State.REACHABLE, 200), (State.DEGRADED, 200), (State.BLOCKED, 503), (State.UNKNOWN, 503)]
+)
+def test_the_verdict_is_one_line_and_a_status(served, state, status):
+    served.state(state)
+    answer = served.client.get("/v1/verdict")
+    assert answer.status_code == status
+    assert answer.text.count("\n") == 1
+    assert state.value.upper() in answer.text
+
+
+def test_a_diagnosis_can_be_asked_for_and_found_again(served):
+    answer = served.client.post("/v1/diagnoses")
+    assert answer.status_code == 201
+    body = answer.json()
+    assert (body["state"], body["answer"], body["error"]) == ("done", "blocked", "")
+    assert from_plain(Report, body["report"]) == REPORT
+    assert served.client.get(answer.headers["location"]).json() == body
+    assert [item["id"] for item in served.client.get("/v1/diagnoses").json()["items"]] == [body["id"]]
+
+
+def test_a_diagnosis_as_text(served):
+    answer = served.client.post("/v1/diagnoses?o=text")
+    assert answer.status_code == 201
+    assert served.client.get(answer.headers["location"] + "?o=text").text == answer.text
+
+
+def test_who_does_not_wait_is_told_where(served):
+    answer = served.client.post("/v1/diagnoses?wait=false")
+    assert answer.status_code == 202
+    served.diagnoses.close()
+    assert served.client.get(answer.headers["location"]).json()["state"] == "done"
+
+
+def test_a_post_looks_again_however_young_the_last_report_is(served):
+    assert served.client.post("/v1/diagnoses").json()["id"] != served.client.post("/v1/diagnoses").json()["id"]
+
+
+def test_the_capture_is_what_replay_reads(served, capture):
+    taken = from_plain(Capture, served.client.get("/v1/capture").json())
+    assert (taken.before, taken.probes) == (capture.before, capture.probes)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/v1/verdict"), ("POST", "/v1/diagnoses"), ("GET", "/v1/capture")]
+)
+def test_a_look_that_fails_is_a_problem(served, method, path):
+    served.host.failures = {"node": BrokerGone("the broker did not answer node.")}
+    answer = served.client.request(method, path)
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith("the broker did not answer node.")
+
+
+def test_a_failed_run_stays_visible(served):
+    served.host.failures = {"node": BrokerGone("the broker did not answer node.")}
+    served.client.get("/")
+    assert [item["state"] for item in served.client.get("/v1/diagnoses").json()["items"]] == ["failed"]
+
+
+def test_a_forgotten_diagnosis_is_a_problem(served):
+    answer = served.client.get("/v1/diagnoses/none")
+    assert (answer.status_code, answer.json()["title"]) == (404, "Not found")

@@ -1,0 +1,135 @@
+"""The Node object, asked of a stand-in API server on loopback."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import yaml
+
+from agent.cluster import node as cluster
+from agent.cluster.node import read_node
+from agent.model.capture import NodeObject
+
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "k8s-worker1"},
+    "spec": {"podCIDR": "10.244.4.0/24", "podCIDRs": ["10.244.4.0/24", "fd00:4::/64"]},
+    "status": {
+        "addresses": [{"type": "InternalIP", "address": "172.31.16.124"}, {"type": "Hostname", "address": "k8s-worker1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+    },
+}
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """Answers with the server's `answer`: (status, body)."""
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        status, body = self.server.answer
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def outside_any_cluster(monkeypatch):
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG", "NODE_NAME", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
+    server.daemon_threads, server.asked, server.answer = True, [], (200, NODE)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": "a-token"}}],
+        "current-context": "c",
+    }
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def status(code, message):
+    return code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
+
+
+def test_outside_a_cluster_there_is_nothing_to_ask():
+    assert read_node("k8s-worker1") is None
+
+
+def test_the_node_object(api):
+    assert read_node("k8s-worker1") == NodeObject(
+        name="k8s-worker1",
+        addresses=(("InternalIP", "172.31.16.124"), ("Hostname", "k8s-worker1")),
+        pod_cidrs=("10.244.4.0/24", "fd00:4::/64"),
+        kubelet_port=10250,
+    )
+    assert api.asked == ["/api/v1/nodes/k8s-worker1"]
+
+
+def test_a_bare_node_object(api):
+    api.answer = (200, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
+    assert read_node("n") == NodeObject(name="n")
+
+
+def test_the_name_comes_from_the_environment_or_is_the_hosts(api, monkeypatch):
+    read_node()
+    monkeypatch.setenv("NODE_NAME", "from-env")
+    read_node()
+    assert api.asked == [f"/api/v1/nodes/{cluster.os.uname().nodename.lower()}", "/api/v1/nodes/from-env"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (status(404, "not found"), "no node w: give the node's name"),
+        (status(403, "forbidden"), "HTTP 403: allow `get` on nodes"),
+        (status(401, "who"), "HTTP 401"),
+        (status(500, "etcd is down"), "etcd is down"),
+        ((502, b"<html>bad gateway</html>"), "could not be read"),
+        ((200, b"not json"), "could not be read"),
+    ],
+    ids=["404", "403", "401", "500", "proxy's page", "garbage"],
+)
+def test_errors_are_sentences(api, answer, said):
+    api.answer = answer
+    found = read_node("w")
+    assert said in found.problem
+    assert found.problem.endswith(".")
+    assert "\n" not in found.problem
+
+
+def test_a_server_that_does_not_answer_is_a_problem(api, monkeypatch):
+    monkeypatch.setattr(cluster, "TIMEOUT", 0.2)
+    release = threading.Event()
+    monkeypatch.setattr(StandIn, "do_GET", lambda _: release.wait(5))
+    problem = read_node("w").problem
+    release.set()
+    assert "Timeout" in problem
+
+
+@pytest.mark.parametrize("content", [None, "clusters: [", "{}"], ids=["missing", "broken", "empty"])
+def test_a_bad_kubeconfig_is_a_problem(tmp_path, monkeypatch, content):
+    file = tmp_path / "config"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    assert read_node("w").problem

@@ -1,0 +1,56 @@
+"""The exposition: what an alert may rely on."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.model.report import Finding, Probe, Report, Severity, State
+from agent.render.metrics import metrics
+
+REPORT = Report(
+    node="k8s-worker1",
+    state=State.BLOCKED,
+    summary="",
+    taken_at="2026-01-31T12:00:00.500Z",
+    version="0",
+    findings=(Finding(code="input-reject", severity=Severity.CRITICAL, title="", message=""),),
+    probes=(Probe(vantage="pod", from_="a", to="b", outcome="host-prohibited", seconds=0.004),),
+    disagreements=("counters: no",),
+    problems=("a", "b"),
+    seconds={"total": 0.12},
+)
+
+
+def samples(report, ended=None):
+    text = metrics(report, ended or {}).decode()
+    found = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return {
+        (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "node")): sample.value
+        for sample in found
+    }
+
+
+def test_a_report():
+    found = samples(REPORT, {"done": 3, "failed": 1})
+    assert found["kubereach_state", "blocked"] == 1
+    assert [found["kubereach_state", state] for state in ("reachable", "degraded", "unknown")] == [0, 0, 0]
+    assert found["kubereach_finding", "input-reject", "critical"] == 1
+    assert found["kubereach_probe_outcome", "host-prohibited", "pod"] == 1
+    assert found["kubereach_probe_seconds", "pod"] == 0.004
+    assert found["kubereach_report_timestamp_seconds",] == 1769860800.5
+    assert found["kubereach_stage_seconds", "total"] == 0.12
+    assert (found["kubereach_witnesses_disagree",], found["kubereach_problems",]) == (1, 2)
+    assert (found["kubereach_diagnoses_total", "done"], found["kubereach_diagnoses_total", "failed"]) == (3, 1)
+
+
+def test_before_the_first_report_no_state_is_claimed():
+    found = samples(None)
+    assert not [name for name, *_ in found if name == "kubereach_state"]
+    assert any(name == "kubereach_build_info" for name, *_ in found)
+
+
+def test_the_same_report_gives_the_same_bytes():
+    assert metrics(REPORT, {"done": 1}) == metrics(REPORT, {"done": 1})
+
+
+def test_strange_bytes_in_a_name_do_not_end_the_scrape():
+    strange = Report(node='a"\n\udcff', state=State.UNKNOWN, summary="", taken_at="2026-01-31T12:00:00Z", version="0")
+    assert samples(strange)["kubereach_state", "unknown"] == 1
