@@ -14,7 +14,7 @@ from threading import Thread
 
 import uvicorn
 
-from agent.analysis.diagnose import analyse
+from agent.analysis.diagnosis.diagnose import analyse
 from agent.api.app import create_app
 from agent.api.punctual import PunctualProtocol
 from agent.host.client import Broker

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from agent.analysis.diagnose import analyse
+from agent.analysis.diagnosis.diagnose import analyse
 from agent.cli import live
 from agent.cli.failures import UnreadableError, say
 from agent.cli.options import Format, Output, with_settings

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agent.analysis.explain import explain as walk_and_explain
-from agent.analysis.read import RefusedInput, read_texts
+from agent.analysis.readers.read import RefusedInput, read_texts
 from agent.cli import live
 from agent.cli.failures import UnreadableError
 from agent.cli.options import Format, Output, with_settings

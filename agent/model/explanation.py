@@ -30,6 +30,12 @@ class RuleRef:
     policy: bool = False
     text: str = ""
 
+    @property
+    def tool(self) -> str:
+        """Whose words the rule is told in: `iptables-legacy`, `iptables-nft`, or `nft` for what iptables cannot express."""
+        iptables = self.family in ("ip", "ip6") and self.text.startswith("-")
+        return f"iptables-{self.backend}" if iptables else "nft"
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:

@@ -6,7 +6,7 @@ Pure: the same report gives the same bytes. Everything that came from the node p
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent.model.explanation import Explanation, RuleRef
+from agent.model.explanation import Explanation, RuleRef, Verdict
 from agent.model.report import Finding, Probe, Report, State, Word
 from agent.render.clean import clean
 
@@ -27,9 +27,7 @@ def report(report: Report, *, wide: bool = False) -> str:
         blocks.append(_section("WITNESSES DISAGREE - do not act on the rule before this is understood", report.disagreements))
     cause = report.cause
     if report.explanation and report.explanation.decided_by and report.state is not State.REACHABLE:
-        blocks.append(
-            _titled("the rule that decides" if _proven(cause) else "the rule the model names", _rule_lines(report.explanation))
-        )
+        blocks.append(_titled(_rule_title(report.explanation, cause), _rule_lines(report.explanation)))
     blocks.append(_titled("tried", _probe_lines(report.probes)))
     if cause:
         blocks.append(_titled("witnesses", _witness_lines(cause)))
@@ -81,6 +79,12 @@ def _verdict_words(explanation: Explanation) -> str:
     if explanation.client_sees:
         words += f", the client sees {explanation.client_sees}"
     return words
+
+
+def _rule_title(explanation: Explanation, cause: Finding | None) -> str:
+    if explanation.verdict is Verdict.ACCEPT:
+        return "the firewall lets it in"
+    return "the rule that decides" if _proven(cause) else "the rule the model names"
 
 
 def _proven(cause: Finding | None) -> bool:

@@ -12,8 +12,8 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from agent import __version__
-from agent.analysis.identify import identify
-from agent.analysis.plan import plan_probes
+from agent.analysis.diagnosis.identify import identify
+from agent.analysis.diagnosis.plan import plan_probes
 from agent.cluster.node import read_node
 from agent.host.probe import probe
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage

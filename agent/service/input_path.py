@@ -7,7 +7,7 @@ business. What the model did not understand of a rule is said beside it.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from agent.analysis.read import read_firewall
+from agent.analysis.readers.read import read_firewall
 from agent.model.ruleset import AnyOf, Chain, Forget, Hook, Jump, Rule, Ruleset, Statement, Table, Unclear, Unsure, VerdictMap
 from agent.service.host import Host
 

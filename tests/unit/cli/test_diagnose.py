@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from agent.analysis.diagnose import analyse
+from agent.analysis.diagnosis.diagnose import analyse
 from agent.cli import live
 from agent.cli.diagnose import BRIEF
 from agent.host.errors import HostError

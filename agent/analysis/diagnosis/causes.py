@@ -1,0 +1,146 @@
+"""Which cause explains what was seen. One function per situation; the root cause comes first, circumstances after it.
+
+The order of questions is an expert's, cheapest discriminator first: did the real packet arrive? does the model agree with it?
+who else could have answered as it was answered?
+"""
+
+from collections.abc import Iterator, Sequence
+
+from agent.analysis.diagnosis import catalog
+from agent.analysis.diagnosis.blocker import name_cause
+from agent.analysis.diagnosis.catalog import Cause
+from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
+from agent.analysis.diagnosis.scene import Scene
+from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
+from agent.model.explanation import Explanation, Verdict
+from agent.model.probe import Outcome, ProbeResult
+from agent.model.report import Evidence, Finding, Remedy, Word
+from agent.model.tri import Tri
+
+BLOCKS = (Verdict.DROP, Verdict.REJECT)
+
+
+def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding, ...]:
+    """The findings of one scene, the root cause first."""
+    probe = scene.pod_probe
+    if probe is None or probe.outcome in UNTRIED:
+        causes = _by_model_alone(scene, testimonies)
+    elif probe.outcome is Outcome.OPEN:
+        causes = _arrived(scene, testimonies, probe)
+    else:
+        causes = _stopped(scene, testimonies, probe)
+    return (*causes, *_circumstances(scene))
+
+
+def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
+    explanation = scene.explanation
+    if explanation and explanation.verdict in BLOCKS and explanation.decided_by:
+        yield _blocked(scene, explanation, testimonies)
+    elif scene.listening is Tri.NO and scene.host_probe and scene.host_probe.outcome is Outcome.RESET:
+        yield _kubelet(scene, testimonies)
+
+
+def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
+    explanation, tls = scene.explanation, probe.tls
+    if explanation and explanation.verdict in BLOCKS:
+        yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+    if tls and not tls.ok:
+        yield _finding(catalog.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
+    elif tls and (tls.http_error or (tls.http_status or 0) >= 500):
+        answer = tls.http_error or f"HTTP {tls.http_status}"
+        yield _finding(
+            catalog.HTTP_FAILED, f"TCP and TLS work; an unauthenticated GET is answered with: {answer}.", testimonies
+        )
+    if explanation and explanation.verdict is Verdict.UNDECIDED:
+        count = len(explanation.assumptions)
+        message = f"{count} rule(s) on the way could not be decided; the real connect shows that they let this packet pass."
+        yield _finding(catalog.MODEL_UNDECIDED, message, testimonies)
+
+
+def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
+    explanation = scene.explanation
+    if probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
+        saw = f"{probe.errno} without any packet coming back"
+        yield _finding(
+            catalog.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies
+        )
+    elif explanation is None or explanation.verdict is Verdict.UNDECIDED:
+        yield _undecided(explanation, testimonies, probe)
+    elif explanation.verdict is Verdict.ACCEPT:
+        dead = probe.outcome is Outcome.RESET and scene.listening is Tri.NO
+        yield _kubelet(scene, testimonies) if dead else _unexplained(testimonies, probe)
+    elif any(item.word is Word.DISAGREES for item in testimonies):
+        yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+    else:
+        yield _blocked(scene, explanation, testimonies)
+
+
+def _blocked(scene: Scene, explanation: Explanation, testimonies: Sequence[Testimony]) -> Finding:
+    if scene.packet is None or explanation.decided_by is None:
+        raise ValueError("a blocked packet has a packet and a rule")
+    cause, message = name_cause(scene.ruleset, scene.packet, explanation)
+    cidrs = [cidr for cidr in scene.identity.pod_cidrs if (":" in cidr) == (scene.packet.version == 6)]
+    source = cidrs[0] if cidrs else str(scene.packet.source)
+    opening = Opening(source, str(scene.packet.destination), scene.identity.kubelet_port)
+    return _finding(cause, message, testimonies, open_before(explanation.decided_by, opening))
+
+
+def _kubelet(scene: Scene, testimonies: Sequence[Testimony]) -> Finding:
+    port, listener = scene.identity.kubelet_port, scene.identity.listener
+    if listener:
+        message = f"{listener.process or 'A process'} listens on {listener.address}:{listener.port} only."
+        return _finding(catalog.KUBELET_BOUND_ELSEWHERE, message, testimonies, look_at_kubelet())
+    message = (
+        f"Nobody on this node listens on TCP port {port}, so the kernel answers with a reset. The firewall is not the cause."
+    )
+    return _finding(catalog.KUBELET_NOT_LISTENING, message, testimonies, look_at_kubelet())
+
+
+def _unexplained(testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
+    """The rules accept and the packet was stopped all the same: something outside netfilter's INPUT rules."""
+    suspects = {
+        Outcome.TIMEOUT: "a cgroup BPF filter (systemd IPAddressDeny), tc or XDP programs, rp_filter, or a lost reply",
+        Outcome.RESET: "a kubelet that is restarting, or whose sockets could not be seen",
+    }
+    suspect = suspects.get(
+        probe.outcome, "a rule in a place that was not read: the pod's own namespace, bridge or netdev tables"
+    )
+    message = f"Every rule on the way accepts the packet, yet the connect ends in {probe.outcome}. Suspect {suspect}."
+    return _finding(catalog.BLOCKED_OUTSIDE_INPUT, message, testimonies)
+
+
+def _undecided(explanation: Explanation | None, testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
+    if explanation is None:
+        return _finding(
+            catalog.RULE_UNDECIDED, f"The connect ends in {probe.outcome}, and there was no ruleset to walk.", testimonies
+        )
+    quoted = "; ".join(f"{item.rule.text} ({item.why})" for item in explanation.assumptions[:5])
+    return _finding(
+        catalog.RULE_UNDECIDED, f"The connect ends in {probe.outcome}. What could not be decided: {quoted}.", testimonies
+    )
+
+
+def _circumstances(scene: Scene) -> Iterator[Finding]:
+    if scene.identity.conflicts:
+        yield _finding(catalog.FACTS_CONFLICT, "; ".join(scene.identity.conflicts) + ".", ())
+
+
+def _disagreement(explanation: Explanation, probe: ProbeResult) -> str:
+    rule = explanation.decided_by
+    named = f" by {rule.text}" if rule else ""
+    return (
+        f"The rules say {explanation.verdict}{named}, the real connect ended in {probe.outcome}. "
+        "Something takes part that was not read or not understood: do not act on the rule before this is clear."
+    )
+
+
+def _finding(cause: Cause, message: str, testimonies: Sequence[Testimony], remedy: Remedy | None = None) -> Finding:
+    return Finding(
+        code=cause.code,
+        severity=cause.severity,
+        title=cause.title,
+        message=message,
+        witnesses={item.witness: item.word for item in testimonies},
+        evidence=tuple(Evidence(witness=item.witness, text=item.text) for item in testimonies),
+        remedy=remedy,
+    )

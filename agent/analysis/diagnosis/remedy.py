@@ -1,0 +1,112 @@
+"""What would mend it, as commands in the owner's own tool. Nothing here runs anything.
+
+The narrowest opening there is: from this node's pod network, to this node's address, tcp, the kubelet's port, directly before
+the rule that stops it. An accept at the end of the chain is never reached, and one at its top would outrank policy engines.
+"""
+
+from dataclasses import dataclass
+
+from agent.analysis.diagnosis.provenance import FIREWALLD, HAND, UFW, owner_of
+from agent.model.explanation import RuleRef
+from agent.model.report import Remedy
+
+# Linux' iptables comments; `kubereach` alone marks a rule that a person put in by our advice, not one of our leases.
+_COMMENT = "kubereach"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The flow to let in: CIDR, address, TCP port."""
+
+    source: str
+    destination: str
+    port: int
+
+    @property
+    def version(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.destination else 4
+
+
+def open_before(rule: RuleRef, opening: Opening) -> Remedy:
+    """The remedy for a blocking rule or policy, by who owns it and which backend holds it."""
+    owner = owner_of(rule)
+    if owner.policy:
+        return Remedy(
+            owner=owner.name, note=f"Allow it in {owner.name}'s own policy ({owner.tool}): its chains are rewritten by it."
+        )
+    if owner is FIREWALLD:
+        return _firewalld(opening)
+    if owner is UFW:
+        return _ufw(opening)
+    if owner is not HAND:
+        return Remedy(
+            owner=owner.name,
+            note=f"The chain belongs to {owner.name}: change it with {owner.tool}, rules put in by hand get lost.",
+        )
+    if rule.tool != "nft":
+        return _iptables(rule, opening)
+    return _native(rule, opening)
+
+
+def look_at_kubelet() -> Remedy:
+    """Nobody listens: the firewall has nothing to mend."""
+    return Remedy(command="systemctl status kubelet; journalctl -u kubelet -n 50 --no-pager", owner="kubelet")
+
+
+def _iptables(rule: RuleRef, opening: Opening) -> Remedy:
+    program = rule.tool.replace("iptables", "ip6tables") if opening.version == 6 else rule.tool
+    table = "" if rule.table == "filter" else f" -t {rule.table}"
+    spec = f"-s {opening.source} -d {opening.destination} -p tcp --dport {opening.port}"
+    spec = f"{spec} -m comment --comment {_COMMENT} -j ACCEPT"
+    put = f"-A {rule.chain}" if rule.policy else f"-I {rule.chain} {rule.rule_number}"
+    before = "at the end of the chain's rules" if rule.policy else f"directly before: {rule.text}"
+    line = f"-A {rule.chain} {spec}    ({before})"
+    files = ("ip6tables", "rules.v6") if opening.version == 6 else ("iptables", "rules.v4")
+    return Remedy(
+        command=f"{program} -w{table} {put} {spec}",
+        undo=f"{program} -w{table} -D {rule.chain} {spec}",
+        persistent={
+            f"iptables-services, in /etc/sysconfig/{files[0]}": line,
+            f"netfilter-persistent, in /etc/iptables/{files[1]}": line,
+        },
+        owner=HAND.name,
+        note=""
+        if rule.policy
+        else "The number is the rule's place now: look again (kubereach rules) if the chain changed since.",
+    )
+
+
+def _native(rule: RuleRef, opening: Opening) -> Remedy:
+    family = "ip6" if opening.version == 6 else "ip"
+    spec = f"{family} saddr {opening.source} {family} daddr {opening.destination} tcp dport {opening.port} counter accept"
+    spec = f'{spec} comment "{_COMMENT}"'
+    chain = f"{rule.family} {rule.table} {rule.chain}"
+    put = f"nft add rule {chain}" if rule.handle is None else f"nft insert rule {chain} handle {rule.handle}"
+    return Remedy(
+        command=f"{put} {spec}",
+        undo=f"nft -a list chain {chain}   # then: nft delete rule {chain} handle <its handle>",
+        persistent={"nftables, in /etc/nftables.conf": f"chain {rule.chain}: {spec}    (before: {rule.text})"},
+        owner=f"whoever made table {rule.family} {rule.table}",
+    )
+
+
+def _firewalld(opening: Opening) -> Remedy:
+    add = f"firewall-cmd --zone=trusted --add-source={opening.source}"
+    return Remedy(
+        command=add,
+        undo=f"firewall-cmd --zone=trusted --remove-source={opening.source}",
+        persistent={"firewalld": f"firewall-cmd --permanent --zone=trusted --add-source={opening.source}"},
+        owner=FIREWALLD.name,
+        note="Rules put into firewalld's tables by hand are lost at its reload; an accept elsewhere does not overrule it.",
+    )
+
+
+def _ufw(opening: Opening) -> Remedy:
+    rule = f"allow from {opening.source} to {opening.destination} port {opening.port} proto tcp"
+    return Remedy(
+        command=f"ufw insert 1 {rule}",
+        undo=f"ufw delete {rule}",
+        persistent={"ufw": "the same command: ufw keeps its rules"},
+        owner=UFW.name,
+    )

@@ -1,0 +1,51 @@
+"""The state of the node and the one sentence that goes first."""
+
+from collections.abc import Sequence
+
+from agent.analysis.diagnosis.places import rule_name
+from agent.analysis.diagnosis.scene import Scene
+from agent.analysis.diagnosis.witnesses import UNTRIED
+from agent.model.explanation import Verdict
+from agent.model.probe import Outcome
+from agent.model.report import Finding, Severity, State
+
+
+def judge(scene: Scene, findings: Sequence[Finding]) -> tuple[State, str]:
+    """State and summary. The pod's real connect decides; without one the model may say blocked, never reachable."""
+    cause = findings[0] if findings and findings[0].severity is not Severity.INFO else None
+    probe = scene.pod_probe
+    target = f"{scene.packet.destination}:{scene.packet.dport}" if scene.packet else "the kubelet"
+    if probe is None or probe.outcome in UNTRIED:
+        return _without_probe(scene, cause, target)
+    if probe.outcome is Outcome.OPEN:
+        if cause:
+            return State.DEGRADED, f"Pods reach {target}, but: {_lower(cause.title)}."
+        return State.REACHABLE, f"Pods on this node reach its kubelet at {target}."
+    return State.BLOCKED, f"Pods cannot reach this node's kubelet at {target}: {_reason(scene, cause)}."
+
+
+def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[State, str]:
+    explanation = scene.explanation
+    if explanation and explanation.decided_by and explanation.verdict in (Verdict.DROP, Verdict.REJECT):
+        rule = rule_name(explanation.decided_by)
+        return State.BLOCKED, f"By its ruleset this node stops pods on their way to {target} ({rule}); no real packet was sent."
+    if cause:
+        return State.BLOCKED, f"Pods cannot reach this node's kubelet at {target}: {_lower(cause.title)}."
+    why = scene.pod_probe.detail if scene.pod_probe and scene.pod_probe.detail else "there was no pod to try it from"
+    return State.UNKNOWN, f"Whether pods reach {target} is not known: {why}."
+
+
+def _reason(scene: Scene, cause: Finding | None) -> str:
+    if cause is None:
+        return "the cause could not be found"
+    explanation = scene.explanation
+    names_rule = cause.witnesses.get("model") == "agrees" and "disagrees" not in cause.witnesses.values()
+    if names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
+        how = f"answers {explanation.reject_with}" if explanation.reject_with else "drops the packet"
+        return f"{rule_name(explanation.decided_by)} {how}"
+    return _lower(cause.title)
+
+
+def _lower(title: str) -> str:
+    """A title inside a sentence; names keep their first letter."""
+    return title if title.split(maxsplit=1)[0].isupper() else title[0].lower() + title[1:]

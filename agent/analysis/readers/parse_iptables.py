@@ -1,0 +1,190 @@
+"""Reads iptables-save, ip6tables-save and `iptables -S`, of either backend and any age, into a ruleset.
+
+It never raises and loses nothing: a line that looks like a rule but is not understood is kept as a rule that may do
+anything, and every line that could not be read has its sentence in `problems`.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agent.analysis.readers.iptables_rule import ANYTHING, parse_counter, read_words
+from agent.analysis.readers.tokens import logical_lines, words
+from agent.model.ruleset import (
+    Backend,
+    Base,
+    Chain,
+    Counter,
+    Forget,
+    Hook,
+    Rule,
+    Ruleset,
+    Table,
+    Unclear,
+)
+
+# Priorities of the kernel's own hooks: enum nf_ip_hook_priorities in linux/netfilter_ipv4.h.
+_PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
+_NAT_SOURCE = 100
+_HOOKS = {hook.value.upper(): hook for hook in Hook if hook is not Hook.INGRESS}
+# `iptables -S` does not print the table; the policies it prints first tell all but security from filter.
+_TABLES = {
+    frozenset(("PREROUTING", "OUTPUT")): "raw",
+    frozenset(("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")): "nat",
+    frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")): "mangle",
+}
+_DECLARATION = re.compile(r":(\S+)(?:[ \t]+([A-Z]+|-))?(?:[ \t]+\[(\d+):(\d+)\])?", re.ASCII)
+_COUNTS = re.compile(r"\[(\d+):(\d+)\][ \t]+", re.ASCII)
+_LISTED_COUNTS = re.compile(r" -c \d+ \d+(?= |$)", re.ASCII)
+_EDITS = {"-I", "--insert", "-R", "--replace", "-D", "--delete", "-F", "--flush", "-X", "-Z", "-E"}
+
+
+class _Rule(NamedTuple):
+    line: int
+    text: str
+    counter: Counter | None
+    understood: bool = True
+
+
+@dataclass(slots=True)
+class _Chain:
+    policy: str = ""
+    counter: Counter | None = None
+    declared: bool = False
+    rules: list[_Rule] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Table:
+    name: str
+    chains: dict[str, _Chain] = field(default_factory=dict)
+
+    def chain(self, name: str) -> _Chain:
+        return self.chains.setdefault(name, _Chain())
+
+
+class _Reader:
+    """Collects tables line by line; rules are understood at the end, when all chain names are known."""
+
+    def __init__(self, backend: Backend, family: str) -> None:
+        self.backend, self.family = backend, family
+        self.tables: dict[str, _Table] = {}
+        self.table: _Table | None = None
+        self.listed = _Table("")  # what stood outside any table: `iptables -S`
+        self.adrift = False  # chains of iptables-save without its table lines, or rules beside the tables
+        self.problems: list[str] = []
+
+    def read(self, number: int, line: str) -> None:
+        """Takes one logical line."""
+        if line[0] == "#":
+            return
+        if line[0] == "*":
+            self._open(number, line[1:].strip())
+        elif line[0] == ":":
+            self._declare(number, line)
+        elif line == "COMMIT":
+            self.table = None
+        elif not self._read_command(number, line):
+            self.problems.append(f"Line {number} is not understood: {line}")
+
+    def _open(self, number: int, name: str) -> None:
+        if name in self.tables:
+            self.problems.append(f"Line {number}: table {name} is given a second time; only the last one is used.")
+        self.table = self.tables[name] = _Table(name)
+
+    def _declare(self, number: int, line: str) -> None:
+        found = _DECLARATION.fullmatch(line)
+        if found is None:
+            self.problems.append(f"Line {number} does not declare a chain: {line}")
+            return
+        if self.table is None:
+            self.adrift = True
+        chain = (self.table or self.listed).chain(found[1])
+        chain.declared, chain.policy = True, (found[2] or "-").lower()
+        chain.counter = parse_counter((found[3], found[4])) if found[3] else None
+
+    def _read_command(self, number: int, line: str) -> bool:
+        """A line that starts with a command, or with a counter and a command. False when it is none."""
+        counter = None
+        counts = _COUNTS.match(line)
+        if counts is not None:
+            counter, line = parse_counter((counts[1], counts[2])), line[counts.end() :]
+        split = line.split(maxsplit=2)
+        table = self.table or self.listed
+        command, name = (*split, "", "")[:2]
+        if command in ("-A", "--append") and name:
+            table.chain(name).rules.append(_Rule(number, line, counter))
+        elif command in ("-N", "--new-chain") and name:
+            table.chain(name).declared = True
+        elif command in ("-P", "--policy") and len(split) > 2:
+            chain, rest = table.chain(name), words(split[2])
+            chain.declared, chain.policy = True, rest[0].lower()
+            chain.counter = parse_counter(tuple(rest[2:4])) if rest[1:2] == ["-c"] else None
+        elif command in _EDITS and name:
+            fault = f"Line {number} edits a chain, which a saved ruleset does not: {line}"
+            self.problems.append(fault)
+            table.chain(name).rules.insert(0, _Rule(number, line, counter, understood=False))
+        else:
+            return False
+        return True
+
+    def finish(self) -> Ruleset:
+        """Everything that was read, understood."""
+        if self.listed.chains:
+            bases = frozenset(name for name in self.listed.chains if name in _HOOKS)
+            self.listed.name = _TABLES.get(bases, "filter")
+            self.adrift = self.adrift or bool(self.tables)
+            if self.listed.name not in self.tables:
+                self.tables[self.listed.name] = self.listed
+        tables = tuple(self._finish_table(table) for table in self.tables.values())
+        adrift = "Chains or rules stand outside any table: which table each belongs to is not known, and some may be missing."
+        unread = (adrift,) if self.adrift else ()
+        return Ruleset(tables, (*self.problems, *unread), unread)
+
+    def _finish_table(self, table: _Table) -> Table:
+        names = frozenset(table.chains)
+        chains = tuple(self._finish_chain(table.name, name, chain, names) for name, chain in table.chains.items())
+        return Table(self.backend, self.family, table.name, chains)
+
+    def _finish_chain(self, table: str, name: str, chain: _Chain, names: frozenset[str]) -> Chain:
+        rules = tuple(self._finish_rule(count, rule, names) for count, rule in enumerate(chain.rules, 1))
+        hook = _HOOKS.get(name)
+        if hook is None or table not in _PRIORITIES:
+            if hook is not None:
+                self.problems.append(f"Table {table} is not one of iptables' own: when chain {name} runs is not known.")
+            elif not chain.declared:
+                self.problems.append(f"Chain {name} of table {table} has rules and is never declared.")
+            return Chain(name, rules)
+        if chain.policy.strip("-") == "":
+            self.problems.append(f"The policy of chain {name} in table {table} is not printed; ACCEPT is assumed.")
+        elif chain.policy not in ("accept", "drop"):
+            why = f"The policy {chain.policy} of chain {name} in table {table} is not understood."
+            self.problems.append(why)
+            rules += (Rule(len(rules) + 1, f":{name} {chain.policy}", (Unclear(chain.policy, why),)),)
+        kind = "nat" if table == "nat" else "route" if table == "mangle" and hook is Hook.OUTPUT else "filter"
+        late = table == "nat" and hook in (Hook.INPUT, Hook.POSTROUTING)
+        priority = _NAT_SOURCE if late else _PRIORITIES[table]
+        return Chain(name, rules, Base(kind, hook, priority, chain.policy.strip("-") or "accept", chain.counter))
+
+    def _finish_rule(self, count: int, rule: _Rule, names: frozenset[str]) -> Rule:
+        if not rule.understood:
+            why = "the line edits the chain, which a saved ruleset does not"
+            return Rule(count, rule.text, (Forget(ANYTHING, rule.text, why), Unclear(rule.text, why)), counter=rule.counter)
+        reading = read_words(words(rule.text)[2:], self.family, names)
+        if reading.fault:
+            self.problems.append(f"Line {rule.line}: {reading.fault}.")
+        counter, text = rule.counter, rule.text
+        if reading.counter is not None:
+            counter, text = reading.counter, _LISTED_COUNTS.sub("", text, count=1)
+        return Rule(count, text, reading.statements, counter=counter, comment=reading.comment)
+
+
+def parse(text: str, backend: Backend, family: str) -> Ruleset:
+    """The tables of one reading. `family` is `ip` or `ip6`; rules outside any table are those of `iptables -S`.
+
+    Never raises; linear in the length of the text.
+    """
+    reader = _Reader(backend, family)
+    for number, line in logical_lines(text):
+        reader.read(number, line)
+    return reader.finish()

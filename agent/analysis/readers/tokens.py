@@ -1,0 +1,39 @@
+"""Cuts the text of iptables-save and `iptables -S` into lines and words.
+
+A rule's comment is a stranger's text that the tools print raw: it may hold newlines, so that a line is not a rule. A quoted
+string therefore ends at its quote and nowhere else; only a quote that opens a word counts, as only those are printed.
+"""
+
+import re
+from collections.abc import Iterator
+
+# Possessive throughout: each character is looked at once, however hostile the text.
+_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_LINE = re.compile(rf'[ \t]*+[-\[](?:[^"\n]++|(?<=[ \t]){_QUOTED}|")*+|[^\n]++', re.DOTALL)
+# Only these three part words, as in iptables-restore; Unicode has more blanks, and chain names may hold them.
+_WORD = re.compile(rf"{_QUOTED}(?=[ \t\n]|$)|[^ \t\n]++", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Every line that is not empty as (line number from 1, text), stripped; a quoted string keeps a rule's lines together."""
+    number, at = 1, 0
+    for found in _LINE.finditer(text):
+        number += text.count("\n", at, found.start())
+        at = found.start()
+        line = found.group().strip(" \t\r")
+        if line:
+            yield number, line
+
+
+def words(line: str) -> list[str]:
+    """The words of a line. A quoted word keeps its quotes, so that it is never taken for an option: see `unquoted`."""
+    found: list[str] = _WORD.findall(line)
+    return found
+
+
+def unquoted(word: str) -> str:
+    """The word without its quotes and backslash escapes, as iptables-restore reads it."""
+    if len(word) < 2 or word[0] != '"' or word[-1] != '"':
+        return word
+    return _ESCAPED.sub(r"\1", word[1:-1]) if "\\" in word else word[1:-1]

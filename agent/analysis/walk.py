@@ -1,0 +1,81 @@
+"""One packet walked through a ruleset: what becomes of it, which rule decides, and on which rules the answer hangs.
+
+Every way the packet may go is followed. When all ways end alike the answer is decided, maybes on the way or not; else it is
+UNDECIDED, and the assumptions are the maybes whose sides end differently. The deciding rule is the one rule that all ways end
+by; of several, that of a way without a maybe, else the last. Base chains that run at one priority are walked in every order
+(`journey`): where they answer alike, the first in the ruleset's order decides.
+
+An ACCEPT is decided by the last rule that accepts in a filter chain of the last hook, else by the policy of the last such
+chain; raw, mangle, nat and security chains count only where there is no other. Without any base chain nothing decides.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from agent.analysis.journey import Journey
+from agent.analysis.state import Traveller
+from agent.analysis.steps import Steps
+from agent.analysis.trail import End, Exit, Fork, decisive
+from agent.model.explanation import Assumption, RuleRef, Step, Verdict
+from agent.model.packet import Packet
+from agent.model.ruleset import Hook, Ruleset
+
+_VERDICTS = {
+    End.ACCEPT: Verdict.ACCEPT,
+    End.DROP: Verdict.DROP,
+    End.REJECT: Verdict.REJECT,
+    End.STUCK: Verdict.UNDECIDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fate that the packet may meet; UNDECIDED where a way ends in what cannot be walked. `reply` belongs to REJECT."""
+
+    verdict: Verdict
+    reply: str | None
+    decided_by: RuleRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The answer. With more than one outcome it is UNDECIDED, `decided_by` None, and `assumptions` says what it hangs on."""
+
+    verdict: Verdict
+    reply: str | None
+    decided_by: RuleRef | None
+    outcomes: tuple[Outcome, ...]
+    assumptions: tuple[Assumption, ...]
+    steps: tuple[Step, ...]
+
+
+def walk(ruleset: Ruleset, packet: Packet, hooks: Sequence[Hook]) -> Walk:
+    """Walks these hooks in order. With INPUT among them the packet's destination is taken as the node's own.
+
+    The packet is as it enters the first hook; `ctstate` is what conntrack makes of it, or made of it when it came by lo.
+    """
+    steps, serials = Steps(), count()
+    traveller = Traveller.of(packet, delivered=Hook.INPUT in hooks)
+    journey = Journey(ruleset, traveller, steps, serials)
+    for hook in hooks:
+        journey.pass_hook(hook)
+    root = journey.finish()
+    outcomes = tuple(Outcome(_VERDICTS[exit_.end], exit_.reply, decider.rule) for exit_, decider in root.exits.items())
+    first = outcomes[0]
+    if len(outcomes) == 1 and first.verdict is not Verdict.UNDECIDED:
+        return Walk(first.verdict, first.reply, first.decided_by, outcomes, (), steps.told())
+    assumptions = _assume(decisive(root), root.exits)
+    return Walk(Verdict.UNDECIDED, None, None, outcomes, assumptions, steps.told())
+
+
+def _assume(forks: Iterable[Fork], exits: Iterable[Exit]) -> tuple[Assumption, ...]:
+    """One assumption per rule; a rule that is in doubt for several reasons names them all."""
+    reasons: dict[RuleRef, dict[str, None]] = {}
+    for fork in forks:
+        for rule in fork.rules:
+            reasons.setdefault(rule, {})[fork.why] = None
+    for exit_ in exits:
+        if exit_.end is End.STUCK and exit_.rule is not None:
+            reasons.setdefault(exit_.rule, {})[exit_.why] = None
+    return tuple(Assumption(rule, "; ".join(whys)) for rule, whys in reasons.items())

@@ -1,0 +1,23 @@
+"""What one process of the lab hands to the next one it starts. Apart, so that neither has to import the other."""
+
+from dataclasses import dataclass
+
+from agent.model.ruleset import Backend
+
+# Names the descriptor that a stand-in kubelet writes one byte to once connects succeed. A variable of the environment, because
+# its command line holds a real kubelet's flags and nothing else.
+READY_VARIABLE = "KUBEREACH_LAB_READY_FD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do inside. `argv` runs in the node's network namespace and gets `keep`, inherited descriptors.
+
+    `lifeline` is the reading end of a pipe whose other end the outer process holds and never writes to: its end is ours.
+    """
+
+    incident: str
+    backend: Backend
+    argv: tuple[str, ...]
+    lifeline: int
+    keep: tuple[int, ...] = ()

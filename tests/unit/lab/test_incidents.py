@@ -1,0 +1,79 @@
+"""The incidents as data: whoever adds one gets the mistakes shown that a wrong fact would hide."""
+
+import re
+
+import pytest
+
+from agent.analysis.diagnosis.catalog import CATALOG
+from agent.lab.errors import UnknownIncidentError
+from agent.lab.incidents import INCIDENTS, Incident, find_incident
+from agent.lab.rules import Rules
+from agent.model.explanation import Verdict
+from agent.model.report import State
+from agent.model.ruleset import Backend
+
+by_name = pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.name)
+
+
+def input_rules(text: str) -> list[str]:
+    return re.findall(r"^-A INPUT (.*)$", text, re.MULTILINE)
+
+
+def test_names_are_unique_and_kebab_case():
+    names = [incident.name for incident in INCIDENTS]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+
+
+@by_name
+def test_a_story_is_one_line_that_ends_in_a_full_stop(incident: Incident):
+    assert "\n" not in incident.story
+    assert incident.story.endswith(".")
+
+
+@by_name
+def test_the_expected_cause_is_one_that_the_catalogue_has(incident: Incident):
+    assert (incident.expect.code in CATALOG) is (incident.expect.state is not State.REACHABLE)
+
+
+@by_name
+def test_whoever_is_blocked_by_a_rule_names_it(incident: Incident):
+    assert (incident.expect.decider is not None) is (incident.expect.verdict in (Verdict.DROP, Verdict.REJECT))
+
+
+@by_name
+def test_the_deciding_rule_stands_where_it_is_said_to(incident: Incident):
+    decider = incident.expect.decider
+    for backend, rules in incident.rules.items():
+        if decider is None or decider.table != "filter":
+            continue
+        text = rules.legacy if backend is Backend.LEGACY else rules.nft
+        if decider.rule_number is None:
+            assert ":INPUT DROP" in text
+        else:
+            assert "-j REJECT" in input_rules(text)[decider.rule_number - 1]
+
+
+@by_name
+def test_pods_are_masqueraded_by_exactly_one_backend(incident: Incident):
+    for rules in incident.rules.values():
+        assert (rules.legacy + rules.nft).count("-j MASQUERADE") == 1
+
+
+def test_the_default_is_nft_where_there_is_a_choice():
+    for incident in INCIDENTS:
+        assert incident.default_backend in incident.backends
+        assert (incident.default_backend is Backend.NFT) is (Backend.NFT in incident.backends)
+
+
+def test_an_incident_is_found_by_its_name():
+    assert find_incident("healthy").name == "healthy"
+
+
+def test_an_unknown_name_is_answered_with_those_that_exist():
+    with pytest.raises(UnknownIncidentError, match="centos-reject"):
+        find_incident("no-such")
+
+
+def test_rules_of_nobody_are_empty():
+    assert Rules() == Rules(legacy="", nft="", native="")
