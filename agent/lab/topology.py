@@ -149,8 +149,11 @@ def _pod_addresses(pod: LabPod) -> tuple[str, ...]:
 
 
 def _route_packets(node: LabNode) -> None:
-    """Forwarding as kubelet demands it, and loose reverse-path filtering as systemd's 50-default.conf sets it."""
-    settings = {"ip_forward": 1, "conf/all/rp_filter": 2}
+    """Forwarding as kubelet demands it, and loose reverse-path filtering as systemd's 50-default.conf sets it.
+
+    The limit on ICMP errors is off: a lab is asked again and again, and the kernel would answer a REJECT once a second only.
+    """
+    settings = {"ip_forward": 1, "conf/all/rp_filter": 2, "icmp_ratelimit": 0}
     script = "; ".join(f"echo {value} > /proc/sys/net/ipv4/{name}" for name, value in settings.items())
     perform(within(node.namespace, "sh", "-ec", script))
 
