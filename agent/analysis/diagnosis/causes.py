@@ -36,7 +36,7 @@ def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[
     explanation = scene.explanation
     if explanation and explanation.verdict in BLOCKS and explanation.decided_by:
         yield _blocked(scene, explanation, testimonies)
-    elif scene.listening is Tri.NO and scene.host_probe and scene.host_probe.outcome is Outcome.RESET:
+    elif scene.is_node and scene.listening is Tri.NO and scene.host_probe and scene.host_probe.outcome is Outcome.RESET:
         yield _kubelet(scene, testimonies)
 
 

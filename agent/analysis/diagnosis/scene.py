@@ -43,6 +43,11 @@ class Scene:
     peer_interface: str | None
     legacy_chain: LegacyChain | None
 
+    @property
+    def is_node(self) -> bool:
+        """Whether anything here tells of Kubernetes: a kubelet or a pod network."""
+        return self.identity.kubelet is not None or bool(self.identity.pod_cidrs)
+
 
 def read_scene(capture: Capture) -> Scene:
     """Everything that can be said before anybody is asked for a cause."""

@@ -14,7 +14,7 @@ def judge(scene: Scene, findings: Sequence[Finding]) -> tuple[State, str]:
     """State and summary. The pod's real connect decides; without one the model may say blocked, never reachable."""
     cause = findings[0] if findings and findings[0].severity is not Severity.INFO else None
     probe = scene.pod_probe
-    target = f"{scene.packet.destination}:{scene.packet.dport}" if scene.packet else "the kubelet"
+    target = _target(scene)
     if probe is None or probe.outcome in UNTRIED:
         return _without_probe(scene, cause, target)
     if probe.outcome is Outcome.OPEN:
@@ -29,10 +29,20 @@ def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[St
     if explanation and explanation.decided_by and explanation.verdict in (Verdict.DROP, Verdict.REJECT):
         rule = rule_name(explanation.decided_by)
         return State.BLOCKED, f"By its ruleset this node stops pods on their way to {target} ({rule}); no real packet was sent."
+    if not scene.is_node:
+        return State.UNKNOWN, "This does not look like a Kubernetes node: neither a kubelet process nor a pod network was found."
     if cause:
         return State.BLOCKED, f"Pods cannot reach this node's kubelet at {target}: {_lower(cause.title)}."
     why = scene.pod_probe.detail if scene.pod_probe and scene.pod_probe.detail else "there was no pod to try it from"
     return State.UNKNOWN, f"Whether pods reach {target} is not known: {why}."
+
+
+def _target(scene: Scene) -> str:
+    ips = [str(scene.packet.destination)] if scene.packet else list(scene.identity.node_ips[:1])
+    port = scene.identity.kubelet_port
+    if not ips:
+        return f"port {port}"
+    return f"[{ips[0]}]:{port}" if ":" in ips[0] else f"{ips[0]}:{port}"
 
 
 def _reason(scene: Scene, cause: Finding | None) -> str:

@@ -183,6 +183,7 @@ def test_a_process_that_could_see_nothing_names_no_cause() -> None:
     seen = capture(firewall(), firewall(), None, listeners=(), probes=())
     report = analyse(replace(seen, node=replace(seen.node, interfaces=(), routes=(), namespaces=())))
     assert (report.state, report.findings) == (State.UNKNOWN, ())
+    assert report.summary == "This does not look like a Kubernetes node: neither a kubelet process nor a pod network was found."
 
 
 def test_a_pod_that_died_is_unknown_with_the_reason() -> None:
