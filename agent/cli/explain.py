@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agent.analysis.explain import explain as walk_and_explain
+from agent.analysis.path.explain import explain as walk_and_explain
 from agent.analysis.readers.read import RefusedInput, read_texts
 from agent.cli import live
 from agent.cli.failures import UnreadableError

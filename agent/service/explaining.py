@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from agent.analysis.explain import explain
+from agent.analysis.path.explain import explain
 from agent.model.explanation import Explanation
 from agent.service.host import Host
 from agent.service.input_path import read_live

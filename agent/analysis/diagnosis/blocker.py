@@ -20,8 +20,8 @@ from agent.analysis.diagnosis.catalog import (
 )
 from agent.analysis.diagnosis.places import chain_at, rule_name
 from agent.analysis.diagnosis.provenance import FIREWALLD, UFW, owner_of
-from agent.analysis.explain import explain
-from agent.analysis.match import evaluate
+from agent.analysis.path.explain import explain
+from agent.analysis.path.match import evaluate
 from agent.model.explanation import Explanation, RuleRef, Verdict
 from agent.model.packet import Field, Packet
 from agent.model.ruleset import Accept, Backend, Chain, Compare, Hook, Intervals, Match, Rule, Ruleset

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from agent.analysis import blame
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
-from agent.analysis.explain import explain
+from agent.analysis.path import blame
+from agent.analysis.path.explain import explain
 from agent.analysis.readers.read import read_firewall
 from agent.model.capture import Capture, Interface, LegacyChain, Route
 from agent.model.explanation import Explanation, Moved

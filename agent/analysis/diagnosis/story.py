@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 from agent.analysis.diagnosis.places import rule_at, rule_name
 from agent.analysis.diagnosis.scene import Scene
-from agent.analysis.walk import walk
+from agent.analysis.path.walk import walk
 from agent.model.explanation import RuleRef, Verdict
 from agent.model.packet import Packet
 from agent.model.probe import Outcome, ProbeResult

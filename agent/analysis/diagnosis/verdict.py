@@ -30,7 +30,10 @@ def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[St
         rule = rule_name(explanation.decided_by)
         return State.BLOCKED, f"By its ruleset this node stops pods on their way to {target} ({rule}); no real packet was sent."
     if not scene.is_node:
-        return State.UNKNOWN, "This does not look like a Kubernetes node: neither a kubelet process nor a pod network was found."
+        return (
+            State.UNKNOWN,
+            "This does not look like a Kubernetes node: neither a kubelet process nor a pod network was found.",
+        )
     if cause:
         return State.BLOCKED, f"Pods cannot reach this node's kubelet at {target}: {_lower(cause.title)}."
     why = scene.pod_probe.detail if scene.pod_probe and scene.pod_probe.detail else "there was no pod to try it from"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent.analysis.diagnosis.places import chain_at, rule_at, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
-from agent.analysis.replies import icmp_of
+from agent.analysis.path.replies import icmp_of
 from agent.model.explanation import Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Evidence, Word

@@ -31,6 +31,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.unread: list[str] = []
         self.tables: dict[_Name, Mapping[str, Any]] = {}
         self.chains: dict[_Name, dict[str, Mapping[str, Any]]] = defaultdict(dict)
         self.elements: dict[_Name, dict[str, Any]] = defaultdict(dict)
@@ -62,7 +63,9 @@ class _Reader:
 
     def finish(self) -> Ruleset:
         """Everything that was read, understood."""
-        return Ruleset(tuple(self._table(name, body) for name, body in self.tables.items()), tuple(self.problems))
+        return Ruleset(
+            tuple(self._table(name, body) for name, body in self.tables.items()), tuple(self.problems), tuple(self.unread)
+        )
 
     def _table(self, table: _Name, body: Mapping[str, Any]) -> Table:
         sets = Sets(self.elements[table], table[0])
@@ -91,7 +94,10 @@ class _Reader:
         hook, priority = _HOOKS.get(_short(chain["hook"])), chain.get("prio")
         policy = chain.get("policy", "accept")
         if hook is None or not isinstance(priority, int) or policy not in ("accept", "drop"):
-            self.problems.append(f"When chain {name} of table {' '.join(table)} runs is not understood: {_short(chain)}")
+            sentence = f"When chain {name} of table {' '.join(table)} runs is not understood: {_short(chain)}"
+            self.problems.append(sentence)
+            if chain["hook"] != "egress":  # what leaves a device is not on its way in
+                self.unread.append(sentence)
             return None
         return Base(_short(chain.get("type", "filter")), hook, priority, policy)
 

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from agent.analysis.journey import Journey
-from agent.analysis.state import Traveller
-from agent.analysis.steps import Steps
-from agent.analysis.trail import End, Exit, Fork, decisive
+from agent.analysis.path.journey import Journey
+from agent.analysis.path.state import Traveller
+from agent.analysis.path.steps import Steps
+from agent.analysis.path.trail import End, Exit, Fork, decisive
 from agent.model.explanation import Assumption, RuleRef, Step, Verdict
 from agent.model.packet import Packet
 from agent.model.ruleset import Hook, Ruleset

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.analysis.match import Fields, element_holds, holds
+from agent.analysis.path.match import Fields, element_holds, holds
 from agent.model.explanation import RuleRef, Step
 from agent.model.packet import Field
 from agent.model.ruleset import (
@@ -71,18 +71,23 @@ def effect_of(rule: Rule, fields: Fields) -> str:
             if holds(statement, fields) is Tri.NO:
                 break
         elif isinstance(statement, VerdictMap):
-            words += _chosen(statement, fields)
+            answer, chosen = _choose(statement, fields)
+            if chosen is not None:
+                words.append(describe(chosen) if answer is Tri.YES else f"perhaps {describe(chosen)}")
+            if answer is Tri.YES and not isinstance(chosen, Pass):
+                break
         elif not isinstance(statement, Pass) or statement.text:
             words.append(describe(statement))
     return ", ".join(words) or "go on"
 
 
-def _chosen(action: VerdictMap, fields: Fields) -> list[str]:
+def _choose(action: VerdictMap, fields: Fields) -> tuple[Tri, Action | None]:
+    """The verdict of the first element that holds or may hold, and which of the two."""
     for keys, verdict in action.entries:
         answer = element_holds(action.fields, keys, fields)
         if answer is not Tri.NO:
-            return [describe(verdict) if answer is Tri.YES else f"perhaps {describe(verdict)}"]
-    return []
+            return answer, verdict
+    return Tri.NO, None
 
 
 def describe(action: Action) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 
-from agent.analysis.state import State
+from agent.analysis.path.state import State
 from agent.model.explanation import RuleRef
 
 

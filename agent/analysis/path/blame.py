@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agent.analysis.references import refer
+from agent.analysis.path.references import refer
 from agent.model.explanation import Moved
 from agent.model.ruleset import Chain, Counter, Rule, Ruleset, Table
 

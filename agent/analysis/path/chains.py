@@ -8,13 +8,13 @@ generators that ask for the visits they need, so that the depth of jumps is not 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
-from agent.analysis.changes import changeable, copy_mark, forget, set_mark, translate, untrack
-from agent.analysis.match import Fields, element_holds, holds, is_match, rules_out, why_unanswered, why_unknown
-from agent.analysis.references import refer
-from agent.analysis.replies import resolve
-from agent.analysis.state import State, Traveller
-from agent.analysis.steps import Steps, effect_of
-from agent.analysis.trail import Decider, End, Exit, Target, Trail, Visit
+from agent.analysis.path.changes import changeable, copy_mark, forget, set_mark, translate, untrack
+from agent.analysis.path.match import Fields, element_holds, holds, is_match, rules_out, why_unanswered, why_unknown
+from agent.analysis.path.references import refer
+from agent.analysis.path.replies import resolve
+from agent.analysis.path.state import State, Traveller
+from agent.analysis.path.steps import Steps, effect_of
+from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit
 from agent.model.explanation import RuleRef
 from agent.model.ruleset import (
     Accept,
@@ -304,11 +304,9 @@ class _Passage:
         self._leave(strand, Exit(End.STUCK, rule=place, why=why), place)
 
     def _record(self, node: int, exit_: Exit, decider: Decider) -> None:
-        """Of several deciders of one exit the sure one is kept, else the last."""
+        """Of several deciders of one exit the last is kept; a sure one has no others beside it."""
         self.trail.leave(node, exit_)
-        before = self.exits.get(exit_)
-        if before is None or not before.sure:
-            self.exits[exit_] = decider
+        self.exits[exit_] = decider
 
     def _is_alone(self) -> bool:
         """Whether the variant at hand is the only one there is, so that no maybe lies on its way."""

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from agent.analysis.hooks import link_chains
-from agent.analysis.references import refer
-from agent.analysis.replies import errno_of
-from agent.analysis.walk import Walk, walk
+from agent.analysis.path.hooks import link_chains
+from agent.analysis.path.references import refer
+from agent.analysis.path.replies import errno_of
+from agent.analysis.path.walk import Walk, walk
 from agent.model.explanation import Assumption, Explanation, Verdict
 from agent.model.packet import PROTOCOLS, TCP, Packet
 from agent.model.ruleset import Hook, Ruleset
@@ -18,6 +18,7 @@ def explain(ruleset: Ruleset, packet: Packet) -> Explanation:
     """The packet walked through prerouting and input; its destination is taken as local.
 
     `client_sees` is the name of the errno that a TCP client's connect() ends with, None when it is let through or undecided.
+    The answer's own way out is not walked: an OUTPUT chain that drops it leaves the client with ETIMEDOUT.
     Where a live backend could not be read, or a chain below IP could stop the frame, no ACCEPT is claimed; a DROP or REJECT by
     a rule that was read stands, since nothing unread can undo it.
     """

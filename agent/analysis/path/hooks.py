@@ -45,6 +45,13 @@ def run_priority(base: Base) -> int:
     return NAT_PRIORITY.get(base.hook, base.priority) if base.kind == "nat" else base.priority
 
 
+def base_of(chain: Chain) -> Base:
+    """What makes it a base chain. Raises `ValueError` for a user chain."""
+    if chain.base is None:
+        raise ValueError(f"{chain.name} is not a base chain")
+    return chain.base
+
+
 def base_chains(ruleset: Ruleset, hook: Hook, version: int) -> tuple[Placed, ...]:
     """The base chains that a packet of this IP version meets at this hook, in kernel order as far as it can be known."""
     found = [
@@ -61,8 +68,7 @@ def groups(chains: tuple[Placed, ...]) -> tuple[tuple[Placed, ...], ...]:
     """The same chains, those that run at one priority together."""
     result: dict[int, list[Placed]] = {}
     for table, chain in chains:
-        if chain.base is not None:
-            result.setdefault(run_priority(chain.base), []).append((table, chain))
+        result.setdefault(run_priority(base_of(chain)), []).append((table, chain))
     return tuple(tuple(group) for group in result.values())
 
 
@@ -108,7 +114,7 @@ def link_chains(ruleset: Ruleset) -> tuple[Placed, ...]:
 
 
 def _may_stop(table: Table, chain: Chain) -> bool:
-    if chain.base is not None and chain.base.policy.lower() == "drop":
+    if base_of(chain).policy.lower() == "drop":
         return True
     if not chain.rules:
         return False

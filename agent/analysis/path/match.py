@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from agent.analysis.address_types import Kinds, frame_kinds, kinds_of
+from agent.analysis.path.address_types import Kinds, frame_kinds, kinds_of
 from agent.model.packet import TCP, CtState, Field, Packet
 from agent.model.ruleset import (
     AnyBit,

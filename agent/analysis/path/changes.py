@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
 
-from agent.analysis.state import DST_NAT, SRC_NAT, State, Tracking, Traveller, is_connected
+from agent.analysis.path.state import DST_NAT, SRC_NAT, State, Tracking, Traveller, is_connected
 from agent.model.explanation import RuleRef
 from agent.model.packet import CtState, Field
 from agent.model.ruleset import Base, CopyMark, Hook, SetMark, Translate

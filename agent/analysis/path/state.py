@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from agent.analysis.address_types import kinds_of
-from agent.analysis.hooks import CONNTRACK_PRIORITY, run_priority
-from agent.analysis.match import Bits, Missing, Value, read_fields, single_state
+from agent.analysis.path.address_types import kinds_of
+from agent.analysis.path.hooks import CONNTRACK_PRIORITY, run_priority
+from agent.analysis.path.match import Bits, Missing, Value, read_fields, single_state
 from agent.model.explanation import RuleRef
 from agent.model.packet import CtState, Field, Packet
 from agent.model.ruleset import Base, Hook

@@ -10,12 +10,12 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from itertools import permutations, product
 
-from agent.analysis.chains import MAX_VARIANTS, Traversal
-from agent.analysis.hooks import Placed, base_chains, groups, uses_conntrack
-from agent.analysis.references import is_filter, refer
-from agent.analysis.state import State, Traveller
-from agent.analysis.steps import Steps
-from agent.analysis.trail import Decider, End, Exit, Target, Trail, Visit
+from agent.analysis.path.chains import MAX_VARIANTS, Traversal
+from agent.analysis.path.hooks import Placed, base_chains, base_of, groups, uses_conntrack
+from agent.analysis.path.references import is_filter, refer
+from agent.analysis.path.state import State, Traveller
+from agent.analysis.path.steps import Steps
+from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit
 from agent.model.explanation import RuleRef
 from agent.model.ruleset import Hook, Ruleset
 from agent.model.tri import Tri
@@ -209,8 +209,8 @@ class Journey:
         return tuple(found)
 
     def _meets(self, placed: Placed, state: State) -> Tri:
-        base = placed[1].base
-        if base is None or base.kind != "nat":
+        base = base_of(placed[1])
+        if base.kind != "nat":
             return Tri.YES
         meets = self.traveller.meets_nat(state, base.hook)
         return Tri.UNKNOWN if meets is Tri.YES and not self.tracked else meets
@@ -223,12 +223,10 @@ class Journey:
     def _traversal(self, placed: Placed, *, tell: bool = False) -> Traversal:
         """Visits that only try what a chain would do leave no steps in the account."""
         table, chain = placed
-        if chain.base is None:
-            raise ValueError(f"{chain.name} is not a base chain")
         found = self.traversals.get((id(chain), tell))
         if found is None:
             steps = self.steps if tell else Steps()
-            found = Traversal(table, chain, chain.base, self.traveller, steps, self.serials)
+            found = Traversal(table, chain, base_of(chain), self.traveller, steps, self.serials)
             self.traversals[id(chain), tell] = found
         return found
 
@@ -246,7 +244,7 @@ def _orders(group: Sequence[Placed], active: Sequence[Placed]) -> Iterator[tuple
     """The group in every order of its active chains; nat chains keep that of their own priorities."""
     slots = [index for index, placed in enumerate(group) if placed in active]
     for order in permutations(active):
-        nat = [chain.base.priority for _, chain in order if chain.base is not None and chain.base.kind == "nat"]
+        nat = [base_of(chain).priority for _, chain in order if base_of(chain).kind == "nat"]
         if nat == sorted(nat):
             arranged = list(group)
             for slot, placed in zip(slots, order, strict=True):
