@@ -135,9 +135,13 @@ def _complain(error: LabError) -> int:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the lab as Ctrl-C does; afterwards it means what it meant before."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and SIGINT end the lab; afterwards they mean what they meant before.
+
+    SIGINT too, because a shell's background job starts with it ignored, and then Python leaves it so.
+    """
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
