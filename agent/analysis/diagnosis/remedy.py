@@ -4,6 +4,7 @@ The narrowest opening there is: from this node's pod network, to this node's add
 the rule that stops it. An accept at the end of the chain is never reached, and one at its top would outrank policy engines.
 """
 
+import shlex
 from dataclasses import dataclass
 
 from agent.analysis.diagnosis.provenance import FIREWALLD, HAND, UFW, owner_of
@@ -59,21 +60,23 @@ def _iptables(rule: RuleRef, opening: Opening) -> Remedy:
     table = "" if rule.table == "filter" else f" -t {rule.table}"
     spec = f"-s {opening.source} -d {opening.destination} -p tcp --dport {opening.port}"
     spec = f"{spec} -m comment --comment {_COMMENT} -j ACCEPT"
-    put = f"-A {rule.chain}" if rule.policy else f"-I {rule.chain} {rule.rule_number}"
-    before = "at the end of the chain's rules" if rule.policy else f"directly before: {rule.text}"
-    line = f"-A {rule.chain} {spec}    ({before})"
+    chain = shlex.quote(rule.chain)  # a chain's name is a stranger's choice, and this line gets pasted into a shell
+    put = f"-A {chain}" if rule.policy else f"-I {chain} {rule.rule_number}"
+    line = f"-A {chain} {spec}"
     files = ("ip6tables", "rules.v6") if opening.version == 6 else ("iptables", "rules.v4")
+    stands = "as the last rule of its chain" if rule.policy else f"directly before: {rule.text}"
+    number = (
+        "" if rule.policy else " The number is the rule's place now: look again (kubereach rules) if the chain changed since."
+    )
     return Remedy(
         command=f"{program} -w{table} {put} {spec}",
-        undo=f"{program} -w{table} -D {rule.chain} {spec}",
+        undo=f"{program} -w{table} -D {chain} {spec}",
         persistent={
-            f"iptables-services, in /etc/sysconfig/{files[0]}": line,
-            f"netfilter-persistent, in /etc/iptables/{files[1]}": line,
+            f"iptables-services (/etc/sysconfig/{files[0]})": line,
+            f"netfilter-persistent (/etc/iptables/{files[1]})": line,
         },
         owner=HAND.name,
-        note=""
-        if rule.policy
-        else "The number is the rule's place now: look again (kubereach rules) if the chain changed since.",
+        note=f"In the files the line stands {stands}.{number}",
     )
 
 
@@ -81,12 +84,12 @@ def _native(rule: RuleRef, opening: Opening) -> Remedy:
     family = "ip6" if opening.version == 6 else "ip"
     spec = f"{family} saddr {opening.source} {family} daddr {opening.destination} tcp dport {opening.port} counter accept"
     spec = f'{spec} comment "{_COMMENT}"'
-    chain = f"{rule.family} {rule.table} {rule.chain}"
+    chain = " ".join(shlex.quote(name) for name in (rule.family, rule.table, rule.chain))
     put = f"nft add rule {chain}" if rule.handle is None else f"nft insert rule {chain} handle {rule.handle}"
     return Remedy(
         command=f"{put} {spec}",
         undo=f"nft -a list chain {chain}   # then: nft delete rule {chain} handle <its handle>",
-        persistent={"nftables, in /etc/nftables.conf": f"chain {rule.chain}: {spec}    (before: {rule.text})"},
+        persistent={"nftables (/etc/nftables.conf)": f"chain {rule.chain}: {spec}    (before: {rule.text})"},
         owner=f"whoever made table {rule.family} {rule.table}",
     )
 

@@ -33,8 +33,8 @@ def test_the_accept_goes_directly_before_what_blocks(place: RuleRef, command: st
     assert remedy.command == command
     assert remedy.undo.endswith(f"-D {place.chain} {SPEC}")
     assert list(remedy.persistent) == [
-        "iptables-services, in /etc/sysconfig/iptables",
-        "netfilter-persistent, in /etc/iptables/rules.v4",
+        "iptables-services (/etc/sysconfig/iptables)",
+        "netfilter-persistent (/etc/iptables/rules.v4)",
     ]
 
 
@@ -70,6 +70,13 @@ def test_an_owned_chain_is_left_to_its_owner(place: RuleRef, owner: str, tool: s
     remedy = open_before(place, OPENING)
     assert (remedy.command, remedy.owner) == ("", owner)
     assert tool in remedy.note
+
+
+def test_a_strangers_chain_name_cannot_run_anything_in_the_shell_it_is_pasted_into() -> None:
+    evil = "a;$(reboot)"
+    assert f"-I '{evil}' 6" in open_before(rule(chain=evil), OPENING).command
+    native = rule(backend="nft", family="inet", table="t", chain=evil, handle=9, text="drop")
+    assert f"inet t '{evil}' handle 9" in open_before(native, OPENING).command
 
 
 def test_firewalld_and_ufw_get_their_own_commands() -> None:
