@@ -17,7 +17,7 @@ from agent.service.question import Question
 class PacketQuery(BaseModel):
     """The packet, in the words of `kubereach explain`."""
 
-    src: str = Field(description="The packet's source address.")
+    src: str = Field(description="The packet's source address, or a network: each of its addresses is then walked.")
     dst: str = Field(description="Its destination, taken as an address of this node.")
     in_: str = Field("", alias="in", description="The interface it comes in by. Not given: rules that ask for it are a maybe.")
     proto: str = Field("tcp", description="Protocol, by name or number.")
@@ -44,9 +44,12 @@ def rule_routes(host: Host) -> APIRouter:
     def firewall(o: Form = "json", version: Literal["4", "6"] = "4") -> Response:
         """The rules that a packet to this node meets. JSON has both IP versions, text the one asked for."""
         ruleset = read_live(host)
-        if o == "text":
-            return text_answer(chains.rules(narrow(ruleset), int(version)))
-        return json_answer(trace_path(ruleset))
+        path = trace_path(ruleset)
+        return (
+            text_answer(chains.rules(narrow(ruleset), int(version), path.remarks, path.notes))
+            if o == "text"
+            else json_answer(path)
+        )
 
     @router.get("/v1/explain", dependencies=[Depends(only(*_WORDS, many="local"))])
     def explain(query: Annotated[PacketQuery, Query()]) -> Response:

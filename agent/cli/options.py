@@ -61,6 +61,14 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
     connect_timeout: Annotated[
         float, _option("--connect-timeout", "Seconds to wait for a connect.", min=0.05, max=30)
     ] = _DEFAULT.connect_timeout,
+    twin: Annotated[
+        bool,
+        typer.Option(
+            "--twin/--no-twin",
+            envvar="KUBEREACH_TWIN",
+            help="Try the packet in a throwaway namespace with the same rules, too.",
+        ),
+    ] = _DEFAULT.twin,
 ) -> Settings:
     return Settings(
         node_name=node_name,
@@ -71,6 +79,7 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
         cni_dirs=tuple(cni_dir or _DEFAULT.cni_dirs),
         netns_dirs=tuple(netns_dir or _DEFAULT.netns_dirs),
         connect_timeout=connect_timeout,
+        twin=twin,
     )
 
 

@@ -1,6 +1,7 @@
 """`probe` and `preflight`: the connects alone, and what may be seen and done here."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import typer
 
@@ -23,7 +24,7 @@ _NOTHING_LEARNT = (Outcome.NOT_TRIED, Outcome.POD_GONE)
 @with_settings
 def probe(settings: Settings, output: Output = Format.TEXT) -> None:
     """Connect to the kubelet from a pod and from the host, and from the pod to another node's kubelet."""
-    with closing(live.attach(settings)) as host:
+    with closing(live.attach(replace(settings, twin=False))) as host:
         results, problems = probe_only(host, settings, live.CLOCK, live.SENSES)
     show({"schema": PROBES_SCHEMA, "probes": results, "problems": problems}, output, lambda _: probe_table(results))
     for problem in problems:
@@ -37,7 +38,7 @@ def probe(settings: Settings, output: Output = Format.TEXT) -> None:
 @with_settings
 def preflight(settings: Settings, output: Output = Format.TEXT) -> None:
     """Say what kubereach may see and do here, and what is lost where it may not."""
-    with closing(live.attach(settings)) as host:
+    with closing(live.attach(replace(settings, twin=False))) as host:
         found = read_readiness(host)
     data = {"schema": PREFLIGHT_SCHEMA, "ready": found.ready, "checks": found.checks}
     show(data, output, lambda _: check_table(found.checks))

@@ -3,15 +3,17 @@
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agent.host import firewall, namespaces, node, operations, preflight
 from agent.host.errors import HostError, NamespaceGone
-from agent.host.workers import IPTC, PROCESSES, WorkerError, Workers
-from agent.model.capture import LegacyChain, Problem, Processes
+from agent.host.readings import Readings
+from agent.host.workers import IPTC, PROCESSES, TWIN, WorkerError, Workers
+from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.settings import Settings
+from agent.model.twin import TWIN_INTERFACE, TwinResult
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -32,15 +34,17 @@ class Answers:
         self._workers = workers
         self._converse = converse
         self._directory = namespaces.Directory(settings.netns_dirs)
+        self._readings = Readings()
         self._operations: dict[str, Callable[[Any], Any]] = {
             "hello": lambda _: operations.Hello(operations.PROTOCOL, os.getpid()),
             "channel": self._channel,
-            "node": lambda _: node.capture(settings, self._directory),
+            "node": self._node,
             "processes": self._processes,
-            "firewall": lambda _: firewall.capture(),
+            "firewall": self._firewall,
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
+            "twin": self._twin,
             "preflight": lambda _: operations.Checks(preflight.check(workers)),
         }
 
@@ -66,6 +70,27 @@ class Answers:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._converse(ours)
         return theirs
+
+    def _node(self, _: operations.Nothing) -> Node:
+        """Without twins, ours or another kubereach's: they hold the node's own addresses and are nobody's pods."""
+        found = node.capture(self._settings, self._directory)
+        real = (item for item in found.namespaces if all(link.name != TWIN_INTERFACE for link in item.interfaces))
+        return replace(found, namespaces=tuple(real))
+
+    def _firewall(self, _: operations.Nothing) -> Firewall:
+        found = firewall.capture()
+        self._readings.keep(found)
+        return found
+
+    def _twin(self, arguments: operations.TwinArguments) -> TwinResult:
+        request = arguments.request
+        found = self._readings.find(request.firewall)
+        if found is None:
+            return TwinResult(problem="the rules that it was to have are not held any more, or are too many")
+        try:
+            return self._workers.ask(TWIN, {"request": to_plain(request), "firewall": to_plain(found)}, TwinResult)
+        except WorkerError as error:
+            return TwinResult(problem=str(error))
 
     def _processes(self, _: operations.Nothing) -> Processes:
         try:

@@ -17,7 +17,7 @@ from threading import Thread
 
 from agent.host import firewall, fronts, wire
 from agent.host.answers import Answers
-from agent.host.workers import IPTC, PROCESSES, Workers
+from agent.host.workers import IPTC, PROCESSES, TWIN, Workers
 from agent.model.codec import CodecError, from_plain
 from agent.model.settings import Settings
 
@@ -29,12 +29,15 @@ class Broker:
     """The conversations of one broker process."""
 
     def __init__(self, settings: Settings, *, keep: bool) -> None:
+        self._twin = settings.twin
         self._workers = Workers(keep=keep)
         self._answers = Answers(settings, self._workers, self.converse)
 
     def warm(self) -> None:
         """Starts the workers that the first reading will want, so that their imports overlap with other reading."""
         self._workers.warm(PROCESSES)
+        if self._twin:
+            self._workers.warm(TWIN)
         if "filter" in firewall.legacy_tables("ip", []):
             self._workers.warm(IPTC)
 

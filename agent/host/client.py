@@ -19,6 +19,7 @@ from agent.model.capture import Firewall, LegacyChain, Node, PodRoute, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.preflight import Check
 from agent.model.settings import Settings
+from agent.model.twin import TwinRequest, TwinResult
 
 T = TypeVar("T")
 Socket = socket.socket  # inside `Broker` the name `socket` is an operation
@@ -94,6 +95,10 @@ class Broker:
         if fd is None:
             raise HostError("the broker answered without the socket it was asked for")
         return Socket(fileno=fd)
+
+    def twin(self, request: TwinRequest) -> TwinResult:
+        """What becomes of a packet in a throwaway namespace with the rules of an earlier `firewall()`, named by digest."""
+        return self._ask("twin", TwinResult, {"request": to_plain(request)})
 
     def preflight(self) -> tuple[Check, ...]:
         """What the broker may see and do here."""

@@ -2,7 +2,7 @@
 
 Looking must not create: a legacy table comes into being when it is named (`iptables-legacy -L`, `-save -t filter`), but not by
 `iptables-legacy-save` without `-t`, nor by `nft list` (measured). So legacy tools run only where the kernel lists a legacy
-table, and iptables-nft only where nft shows a table that iptables may have made.
+table, iptables-nft only where nft shows a table that iptables may have made, and ipset only where a rule asks for a set.
 """
 
 import re
@@ -11,7 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.host import command
-from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Problem, Reading
+from agent.model.capture import (
+    IPSET_SAVE,
+    LEGACY_SAVE,
+    LEGACY_SAVE6,
+    NFT_JSON,
+    NFT_SAVE,
+    NFT_SAVE6,
+    Firewall,
+    Problem,
+    Reading,
+)
 
 # 50,000 rules in one chain take nft 10 s (measured); whoever has more hears that it was not read.
 _DEADLINE = 10.0
@@ -20,6 +30,9 @@ _NFT: tuple[str, ...] = ("nft", "-j", "list", "ruleset")
 _TABLE_NAMES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _TABLE = re.compile(r'"table":\s*\{([^{}]*)\}')
 _NAME = re.compile(r'"name":\s*"([^"]*)"')
+_PACKAGES = {NFT_JSON: "nftables", IPSET_SAVE: "ipset"}
+# As iptables-save prints the match of xt_set. A comment may say the same: then sets are read that no rule asks for.
+_MENTION = "--match-set "
 _LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/proc/thread-self/net/ip6_tables_names")}
 
 
@@ -35,6 +48,8 @@ def capture() -> Firewall:
     round2 = [(NFT_SAVE, _save("iptables", "nft"))] if _may_be_iptables(nft.stdout, "ip") else []
     round2 += [(NFT_SAVE6, _save("ip6tables", "nft"))] if _may_be_iptables(nft.stdout, "ip6") else []
     readings += _read(round2)
+    # After the rules: a set that a rule asks for cannot be destroyed, so that each is still there.
+    readings += _read([(IPSET_SAVE, ("ipset", "save"))]) if any(_MENTION in reading.stdout for reading in readings) else ()
     problems += [problem for reading in readings if (problem := _problem(reading)) is not None]
     return Firewall(readings=readings, legacy_tables=legacy, legacy_tables6=legacy6, problems=tuple(problems))
 
@@ -108,7 +123,7 @@ def _problem(reading: Reading) -> Problem | None:
 
 def _remedy(reading: Reading, stderr: str) -> str:
     if reading.problem.endswith("is not installed"):
-        return f"apt-get install {'nftables' if reading.name == NFT_JSON else 'iptables'}"
+        return f"apt-get install {_PACKAGES.get(reading.name, 'iptables')}"
     if "not permitted" in stderr or "denied" in stderr or "must be root" in stderr:
         return "run as root, or with the capability NET_ADMIN (and NET_RAW for legacy tables)"
     return ""

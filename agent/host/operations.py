@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.model.capture import LegacyChain
 from agent.model.preflight import Check
+from agent.model.twin import TwinRequest
 
 # The kinds of refusal in a reply's `error`.
 NAMESPACE_GONE = "namespace-gone"
@@ -36,6 +37,13 @@ class SocketArguments:
 
     namespace: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TwinArguments:
+    """What to try in the twin. The rules are the broker's own reading: none ever come from the front."""
+
+    request: TwinRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +77,6 @@ ARGUMENTS: dict[str, Any] = {
     "legacy_chain": Nothing,
     "pod_route": PodRouteArguments,
     "socket": SocketArguments,
+    "twin": TwinArguments,
     "preflight": Nothing,
 }

@@ -1,7 +1,7 @@
 """Short-lived children that do one job each with a library that may live in neither the broker nor the front.
 
 A spare has already imported its library and waits for its job: a reading then costs milliseconds instead of an import. A spare
-holds memory meanwhile (psutil 13 MiB, python-iptables 31 MiB resident), so one that nobody used for a minute is ended.
+holds memory meanwhile (resident: psutil 13 MiB, python-iptables 31, scapy 36), so one that nobody used for a minute is ended.
 """
 
 import json
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 PROCESSES = "agent.host.process_worker"
 IPTC = "agent.host.iptc_worker"
+TWIN = "agent.host.twin_worker"
 
 # 300 rules take python-iptables 0.2 s, psutil on 1,000 processes less; beyond this a worker is stuck.
 _DEADLINE = 5.0

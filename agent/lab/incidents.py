@@ -27,15 +27,18 @@ class Decider:
 class Expectation:
     """What a right diagnosis says. `code` is the first finding's, empty for none; `errno` and `icmp` are the pod's probe's.
 
-    `verdict` is the packet's walk through the firewall; `decider` is None where no rule is to blame.
+    `verdict` is the packet's walk through the firewall; `decider` is None where no rule is to blame. `reply` is the rule that
+    stops the kubelet's answer. `neighbour` is (errno, icmp) of the other pod's connect, where that fares otherwise.
     """
 
     state: State = State.BLOCKED
     code: str = ""
     verdict: Verdict = Verdict.REJECT
     decider: Decider | None = None
+    reply: Decider | None = None
     errno: str | None = None
     icmp: str | None = None
+    neighbour: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,8 @@ _STATEFUL = (
 _NODES = "-s 172.31.16.0/20 -j ACCEPT"
 _NODES_KUBELET = "-s 172.31.16.0/20 -p tcp -m tcp --dport 10250 -j ACCEPT"
 _PODS_KUBELET = f"-s {POD_CIDR} -p tcp -m tcp --dport 10250 -j ACCEPT"
+# The pod that is probed: the lowest address.
+_ONE_POD_KUBELET = "-s 10.244.4.7/32 -p tcp -m tcp --dport 10250 -j ACCEPT"
 _PROHIBITED = "-j REJECT --reject-with icmp-host-prohibited"
 _LAST = Decider(rule_number=6)
 
@@ -137,6 +142,28 @@ INCIDENTS: tuple[Incident, ...] = (
         story="Port 10250 is open for the nodes' subnet, as the documentation asks, but not for pods.",
         rules=on_either((*_STATEFUL, _NODES_KUBELET, _PROHIBITED)),
         expect=Expectation(code="accept-too-narrow", decider=_LAST, errno="EHOSTUNREACH", icmp="3/10"),
+    ),
+    Incident(
+        name="reply-drop-output",
+        story="INPUT accepts everything and OUTPUT drops what goes to pods: the kubelet hears them, and they never hear it.",
+        rules=on_either((), output=(f"-d {POD_CIDR} -j DROP",)),
+        expect=Expectation(
+            code="reply-dropped",
+            verdict=Verdict.ACCEPT,
+            reply=Decider(chain="OUTPUT", rule_number=1),
+            errno="ETIMEDOUT",
+        ),
+    ),
+    Incident(
+        name="allow-one-pod",
+        story="The hand-made fix of the last incident: one pod's address is allowed, and the pod network is still rejected.",
+        rules=on_either((*_STATEFUL, _NODES, _ONE_POD_KUBELET, _PROHIBITED)),
+        expect=Expectation(
+            state=State.DEGRADED,
+            code="accept-dies-with-pod",
+            verdict=Verdict.ACCEPT,
+            neighbour=("EHOSTUNREACH", "3/10"),
+        ),
     ),
     Incident(
         name="allow-after-reject",

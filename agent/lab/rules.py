@@ -32,13 +32,13 @@ class Rules:
     native: str = ""
 
 
-def filter_table(*rules: str, policy: str = "ACCEPT") -> str:
-    """The filter table with these INPUT rules (each from `-m` or `-s` on, without `-A INPUT`)."""
-    appended = "".join(f"-A INPUT {rule}\n" for rule in rules)
+def filter_table(*rules: str, policy: str = "ACCEPT", output: Sequence[str] = ()) -> str:
+    """The filter table with these rules of INPUT and of OUTPUT (each from `-m` or `-s` on, without `-A INPUT`)."""
+    appended = "".join([*(f"-A INPUT {rule}\n" for rule in rules), *(f"-A OUTPUT {rule}\n" for rule in output)])
     return f"*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{appended}COMMIT\n"
 
 
-def on_either(rules: Sequence[str], policy: str = "ACCEPT") -> dict[Backend, Rules]:
-    """The same INPUT rules and the masquerade, once for each backend."""
-    text = filter_table(*rules, policy=policy) + MASQUERADE
+def on_either(rules: Sequence[str], policy: str = "ACCEPT", output: Sequence[str] = ()) -> dict[Backend, Rules]:
+    """The same rules of INPUT and OUTPUT and the masquerade, once for each backend."""
+    text = filter_table(*rules, policy=policy, output=output) + MASQUERADE
     return {Backend.LEGACY: Rules(legacy=text), Backend.NFT: Rules(nft=text)}

@@ -1,9 +1,11 @@
 """Everything that was looked at, raw: the input of the analysis, the bug report, the golden test and the fuzz corpus."""
 
+import hashlib
 from dataclasses import dataclass
 
 from agent.model.probe import ProbeResult
 from agent.model.settings import Settings
+from agent.model.twin import TwinResult
 
 SCHEMA = "kubereach.dev/capture/v1"
 
@@ -36,6 +38,7 @@ LEGACY_SAVE6 = "ip6tables-legacy-save"
 NFT_SAVE = "iptables-nft-save"
 NFT_SAVE6 = "ip6tables-nft-save"
 NFT_JSON = "nft-json"
+IPSET_SAVE = "ipset-save"  # only where another reading mentions a set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,15 @@ class Firewall:
     def reading(self, name: str) -> Reading | None:
         """The reading of that name, or None."""
         return next((reading for reading in self.readings if reading.name == name), None)
+
+    def digest(self) -> str:
+        """A name for exactly these readings, counters included: by it front and broker speak of the same one."""
+        digest = hashlib.sha256()
+        for reading in self.readings:
+            for text in (reading.name, str(reading.status), reading.stdout):
+                data = text.encode("utf-8", "surrogateescape")
+                digest.update(b"%d:" % len(data) + data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,5 +217,6 @@ class Capture:
     legacy_chain: LegacyChain | None = None
     pod_routes: tuple[PodRoute, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
+    twin: TwinResult | None = None  # None: it was not asked for
     stages: tuple[Stage, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from agent.model.twin import TwinResult
+
 SCHEMA = "kubereach.dev/explanation/v1"
 
 
@@ -66,8 +68,55 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What becomes of the answer to a packet that was let in, on its way out through this node's own rules."""
+
+    verdict: Verdict
+    decided_by: RuleRef | None = None
+    assumptions: tuple[Assumption, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        """Whether a rule surely ends it; who asked then waits in vain, whatever the rule answers to this node itself."""
+        return self.verdict in (Verdict.DROP, Verdict.REJECT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Departure:
+    """The addresses and ports that a forwarded packet leaves with; None is not known, as with the address of a masquerade.
+
+    `rewritten_by` is the rule that gave it another source, None where it keeps its own.
+    """
+
+    source: str | None
+    sport: int | None
+    destination: str | None
+    dport: int | None
+    rewritten_by: RuleRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Neighbouring source addresses that fare alike. `src` is a CIDR, or `first-last` where no CIDR is exactly that.
+
+    `assumptions` says what an UNDECIDED part hangs on.
+    """
+
+    src: str
+    addresses: int
+    verdict: Verdict
+    reject_with: str | None = None
+    client_sees: str | None = None
+    decided_by: RuleRef | None = None
+    assumptions: tuple[Assumption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One packet walked through one ruleset. The JSON of `kubereach explain`."""
+    """One packet walked through one ruleset. The JSON of `kubereach explain`. `twin` is the kernel's own word, where asked.
+
+    Where a whole network was asked about, `partition` has its parts in the order of their addresses, every address in one.
+    """
 
     schema: str = SCHEMA
     packet: dict[str, Any]
@@ -78,3 +127,14 @@ class Explanation:
     assumptions: tuple[Assumption, ...] = ()
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
+    twin: TwinResult | None = None
+    reply: Reply | None = None
+    leaves_as: tuple[Departure, ...] = ()
+    partition: tuple[Part, ...] = ()
+
+    @property
+    def stopped_by(self) -> RuleRef | None:
+        """The rule that surely ends the connection, on the packet's way or on its answer's; None where none does."""
+        if self.verdict in (Verdict.DROP, Verdict.REJECT):
+            return self.decided_by
+        return self.reply.decided_by if self.reply is not None and self.reply.lost else None

@@ -22,7 +22,7 @@ PROTOCOLS = {
     "udplite": 136,
 }
 TCP = PROTOCOLS["tcp"]
-SYN = 0x02
+SYN, ACK = 0x02, 0x10
 
 
 class CtState(IntFlag):
@@ -54,6 +54,11 @@ class Field(StrEnum):
     CT_STATUS = "ct status"  # bits of enum ip_conntrack_status; SNAT 16, DNAT 32
     CT_DIRECTION = "ct direction"  # 0 original, 1 reply
     CT_MARK = "ct mark"
+    CT_SADDR = "ct original saddr"  # the connection's first packet, before any NAT
+    CT_DADDR = "ct original daddr"
+    CT_SPORT = "ct original proto-src"
+    CT_DPORT = "ct original proto-dst"
+    CT_PROTOCOL = "ct original protocol"
     MARK = "mark"
     SADDR_TYPE = "fib saddr type"
     DADDR_TYPE = "fib daddr type"
@@ -63,6 +68,10 @@ class Field(StrEnum):
     PKTTYPE = "pkttype"
     SKUID = "skuid"
     SKGID = "skgid"
+    ETHER_SADDR = "ether saddr"  # 48 bits
+    ETHER_DADDR = "ether daddr"
+    PHYSDEV_IN = "physdev in"  # the bridge port that it came by; empty when it came by none
+    PHYSDEV_OUT = "physdev out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +79,8 @@ class Packet:
     """One packet as it enters the first hook. `None` means that it is not known, and rules that ask become maybe.
 
     Marks and flags are plain integers; `protocol` is the IANA number; `length` is the IP packet's, in bytes.
-    `local` holds every address the node owns: `addrtype`/`fib` LOCAL is decided by it.
+    `local` holds every address the node owns: `addrtype`/`fib` LOCAL is decided by it. `mac` is the sender's link-layer
+    address, 48 bits; `physdev_in` and `physdev_out` are the bridge ports that it comes and leaves by, empty where it uses none.
     """
 
     source: IPAddress
@@ -89,6 +99,9 @@ class Packet:
     length: int | None = None
     ttl: int | None = None
     dscp: int | None = None
+    mac: int | None = None
+    physdev_in: str | None = None
+    physdev_out: str | None = None
     local: tuple[IPAddress, ...] = ()
 
     @property

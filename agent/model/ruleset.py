@@ -19,7 +19,7 @@ class Backend(StrEnum):
 
 
 class Hook(StrEnum):
-    """Netfilter hooks of the ip and inet families."""
+    """Netfilter hooks; ingress and egress are a device's own, below IP."""
 
     PREROUTING = "prerouting"
     INPUT = "input"
@@ -27,6 +27,7 @@ class Hook(StrEnum):
     OUTPUT = "output"
     POSTROUTING = "postrouting"
     INGRESS = "ingress"
+    EGRESS = "egress"
 
 
 # --- tests -----------------------------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ Pure: the same report gives the same bytes. Everything that came from the node p
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent.model.explanation import Explanation, RuleRef, Verdict
+from agent.model.explanation import Departure, Explanation, Part, Reply, RuleRef, Verdict
 from agent.model.report import Finding, Probe, Report, State, Word
 from agent.render.clean import clean
 
 WIDTH = 118  # fits a terminal of 120 columns and most chat clients' code blocks
+MAX_PARTS = 50  # more is for programs; `wide` has them all
 _INDENT = "  "
 _MARK = {Word.AGREES: "agrees", Word.DISAGREES: "DISAGREES", Word.SILENT: "silent", Word.ABSENT: "not heard"}
 
@@ -40,7 +41,7 @@ def report(report: Report, *, wide: bool = False) -> str:
     blocks.append(_section("also seen", [f"{finding.code}: {finding.message}" for finding in others]))
     blocks.append(_section("ruled out", [f"{item.what}: {item.because}" for item in report.excluded]))
     blocks.append(_section("could not be looked at", report.problems))
-    if report.explanation and (wide or report.explanation.assumptions):
+    if report.explanation and (wide or report.explanation.verdict is Verdict.UNDECIDED or report.explanation.reply):
         blocks.append(_titled("not decided", _assumption_lines(report.explanation)))
     if wide:
         if report.explanation:
@@ -57,7 +58,10 @@ def explanation(explanation: Explanation, *, wide: bool = False) -> str:
     packet = " ".join(f"{key}={value}" for key, value in explanation.packet.items() if value not in (None, ""))
     blocks: list[Iterable[str]] = [
         [f"{_verdict_words(explanation)}", f"{_INDENT}packet: {clean(packet)}"],
-        _titled("decided by", _rule_lines(explanation)) if explanation.decided_by else [],
+        _titled("by source", _part_lines(explanation.partition, wide=wide)),
+        _titled("decided by", [place(rule), f"{_INDENT}{clean(rule.text)}"]) if (rule := explanation.decided_by) else [],
+        _section("its answer", [_answer(explanation.reply)] if explanation.reply else []),
+        _section("it leaves as", map(_departure, explanation.leaves_as)),
         _titled("not decided", _assumption_lines(explanation)),
         _titled("the packet's way", _step_lines(explanation)) if wide else [],
         _section("could not be read", explanation.problems),
@@ -74,15 +78,45 @@ def place(rule: RuleRef) -> str:
 
 def _verdict_words(explanation: Explanation) -> str:
     words = explanation.verdict.value
+    if explanation.reply and explanation.reply.verdict is not Verdict.ACCEPT:
+        words += f", then {explanation.reply.verdict} of its answer"
     if explanation.reject_with:
         words += f" with {clean(explanation.reject_with)}"
     if explanation.client_sees:
         words += f", the client sees {explanation.client_sees}"
+    if len({part.verdict for part in explanation.partition}) > 1:
+        words += ": it depends on the source"
     return words
 
 
+def _part_lines(parts: Sequence[Part], *, wide: bool) -> Iterator[str]:
+    shown = parts if wide else parts[:MAX_PARTS]
+    rows = []
+    for part in shown:
+        verdict = f"{part.verdict} with {part.reject_with}" if part.reject_with else part.verdict
+        rule = part.decided_by
+        count = f"{part.addresses} address{'es' if part.addresses > 1 else ''}"
+        rows.append((part.src, count, verdict, part.client_sees or "", f"{place(rule)}: {rule.text}" if rule else ""))
+    yield from _table(rows)
+    if len(parts) > len(shown):
+        yield f"and {len(parts) - len(shown)} more parts: -o wide has all of them"
+
+
+def _answer(reply: Reply) -> str:
+    rule = reply.decided_by
+    return f"{reply.verdict} by {place(rule)}: {rule.text}" if rule else reply.verdict
+
+
+def _departure(leaves: Departure) -> str:
+    rule = leaves.rewritten_by
+    source = leaves.source or "an address that only the kernel knows"
+    renamed = f", given to it by {place(rule)}: {rule.text}" if rule else ", its own address"
+    target = leaves.destination or "an address that is not known"
+    return f"from {source}{renamed}; to {target}{f' port {leaves.dport}' if leaves.dport is not None else ''}"
+
+
 def _rule_title(explanation: Explanation, cause: Finding | None) -> str:
-    if explanation.verdict is Verdict.ACCEPT:
+    if explanation.verdict is Verdict.ACCEPT and explanation.stopped_by is None:
         return "the firewall lets it in"
     return "the rule that decides" if _proven(cause) else "the rule the model names"
 
@@ -94,7 +128,7 @@ def _proven(cause: Finding | None) -> bool:
 
 
 def _rule_lines(explanation: Explanation) -> Iterator[str]:
-    rule = explanation.decided_by
+    rule = explanation.stopped_by or explanation.decided_by
     if rule:
         yield place(rule)
         yield f"{_INDENT}{clean(rule.text)}"
@@ -140,7 +174,9 @@ def _remedy_lines(cause: Finding) -> Iterator[str]:
 
 
 def _assumption_lines(explanation: Explanation) -> Iterator[str]:
-    for assumption in explanation.assumptions:
+    hanging = tuple(dict.fromkeys(each for part in explanation.partition for each in part.assumptions))
+    own = hanging if explanation.partition else explanation.assumptions
+    for assumption in (*own, *(explanation.reply.assumptions if explanation.reply else ())):
         yield f"{place(assumption.rule)}: {clean(assumption.rule.text)}"
         yield from (f"{_INDENT}{line}" for line in _wrapped(assumption.why))
 

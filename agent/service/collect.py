@@ -14,18 +14,21 @@ from typing import TypeVar
 from agent import __version__
 from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.plan import plan_probes
+from agent.analysis.diagnosis.twin_plan import plan_twin
 from agent.cluster.node import read_node
 from agent.host.probe import probe
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage
+from agent.model.identity import Identity
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
 from agent.model.settings import Settings
+from agent.model.twin import TwinRequest, TwinResult
 from agent.service.clock import Clock
 from agent.service.host import BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
 
 T = TypeVar("T")
 Progress = Callable[[Stage], None]
 
-# Five reads at the start, of which the legacy chain may last until the end, beside two probes.
+# Five reads at the start, of which the legacy chain may last until the end, beside the twin and two probes.
 _THREADS = 6
 
 
@@ -79,10 +82,13 @@ class _Look:
         pods = sorted({request.source for request in requests if request.vantage is Vantage.POD})
         pod_routes = tuple(self._pod_route(pod) for pod in pods)
         first = before.result()
+        request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
+        twin = pool.submit(self._twin, request)
         alone = tuple(self.probe(request) for request in requests if request.vantage is Vantage.POD)
         between = self._between() if alone else None
         others = tuple(pool.map(self.probe, [request for request in requests if request.vantage is not Vantage.POD]))
         legacy_chain = legacy.result()
+        twin.result()
         self._ended("total", start)
         return Capture(
             version=__version__,
@@ -96,6 +102,7 @@ class _Look:
             legacy_chain=legacy_chain,
             pod_routes=pod_routes,
             probes=alone + others,
+            twin=twin.result(),
             stages=tuple(self.stages),
             problems=tuple(self.problems),
         )
@@ -127,6 +134,24 @@ class _Look:
     def _firewall(self, name: str) -> Firewall:
         # The problem stands in the reading itself too: an empty firewall must never look like one that accepts.
         return self._asked(name, self.host.firewall, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
+
+    def _plan_twin(
+        self, identity: Identity, node: Node, processes: Processes, pod_routes: tuple[PodRoute, ...], firewall: Firewall
+    ) -> TwinRequest | TwinResult | None:
+        return plan_twin(identity, node, processes, pod_routes, firewall) if self.settings.twin else None
+
+    def _twin(self, request: TwinRequest | TwinResult | None) -> TwinResult | None:
+        if not isinstance(request, TwinRequest):
+            return request
+        return self._timed("twin", lambda: self._tried(request))
+
+    def _tried(self, request: TwinRequest) -> TwinResult:
+        try:
+            return self.host.twin(request)
+        except BrokerGone:
+            raise
+        except HostError as error:  # one witness less, and it says why; nothing that was to be looked at is missing
+            return TwinResult(problem=str(error))
 
     def _between(self) -> Firewall | None:
         return self._asked("firewall between", self.host.firewall, lambda _: None)

@@ -1,17 +1,70 @@
-"""A packet of somebody's choice, walked through the rules that are live now."""
+"""A packet of somebody's choice, walked through the rules that are live now, and tried in the twin where that is wanted."""
 
+import shlex
+from dataclasses import replace
 from ipaddress import ip_address
 
-from agent.analysis.path.explain import explain
+from agent.analysis.diagnosis.twin_plan import plan_packet
+from agent.analysis.path.explain import Way, explain_way
+from agent.analysis.path.partition import explain_sources
+from agent.analysis.readers.read import read_firewall
 from agent.model.explanation import Explanation
-from agent.service.host import Host
-from agent.service.input_path import read_live
-from agent.service.question import Question, parse_packet
+from agent.model.twin import TwinInsert, TwinRequest, TwinResult
+from agent.service.host import BrokerGone, Host, HostError
+from agent.service.question import BadQuestionError, Question, parse_packet
+from agent.service.sources import split_sources
 
 
-def explain_live(host: Host, question: Question) -> Explanation:
-    """What would become of it. The node's own addresses are known to be local. Raises `BadQuestionError`, `HostError`."""
+def explain_live(
+    host: Host, question: Question, *, way: Way = Way.TO_NODE, twin: bool = False, what_if: str = ""
+) -> Explanation:
+    """What would become of it on its way. The node's own addresses are known to be local.
+
+    With `twin` a packet to this node is tried, too; `what_if`, as `CHAIN POSITION SPEC` of iptables, names a rule that is
+    inserted there beforehand, in the backend and table of the rule that decides. A network as source is walked for each of its
+    addresses and not tried. Raises `BadQuestionError`, `HostError`.
+    """
+    question, sources = split_sources(question, alone=way is not Way.TO_NODE or bool(what_if))
     parse_packet(question)  # a question that makes no sense costs the node nothing
-    interfaces = host.node().interfaces
-    local = [ip_address(text.split("/")[0]) for interface in interfaces for text in interface.addresses]
-    return explain(read_live(host), parse_packet(question, local))
+    words = _parse_what_if(what_if)
+    node = host.node()
+    local = [ip_address(text.split("/")[0]) for interface in node.interfaces for text in interface.addresses]
+    firewall = host.firewall()
+    packet = parse_packet(question, local)
+    if sources is not None:
+        return explain_sources(read_firewall(firewall), packet, sources)
+    explanation = explain_way(read_firewall(firewall), packet, way)
+    if way is not Way.TO_NODE or (not twin and words is None):
+        return explanation
+    insert = _place(explanation, words) if words else None
+    return replace(explanation, twin=_try(host, plan_packet(packet, node, firewall, insert=insert)))
+
+
+def _try(host: Host, request: TwinRequest | TwinResult) -> TwinResult:
+    if isinstance(request, TwinResult):
+        return request
+    try:
+        return host.twin(request)
+    except BrokerGone:
+        raise
+    except HostError as error:
+        return TwinResult(problem=str(error))
+
+
+def _parse_what_if(text: str) -> tuple[str, int, tuple[str, ...]] | None:
+    if not text:
+        return None
+    try:
+        chain, position, *spec = shlex.split(text)
+        return chain, int(position), tuple(spec)
+    except ValueError as error:
+        sentence = f"what-if {text!r} is no place and rule: write one such as 'INPUT 6 -s 10.244.4.0/24 -j ACCEPT'."
+        raise BadQuestionError("what-if", sentence) from error
+
+
+def _place(explanation: Explanation, words: tuple[str, int, tuple[str, ...]]) -> TwinInsert:
+    rule = explanation.decided_by
+    if rule is None or rule.tool == "nft":
+        raise BadQuestionError("what-if", "what-if needs a rule of iptables that decides: it is inserted in that rule's table.")
+    chain, position, spec = words
+    return TwinInsert(backend=rule.backend, table=rule.table, chain=chain, position=position, spec=spec)

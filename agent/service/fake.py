@@ -12,6 +12,7 @@ from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject
 from agent.model.preflight import Check
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
 from agent.model.settings import Settings
+from agent.model.twin import TwinRequest, TwinResult
 
 
 @dataclass(slots=True)
@@ -52,6 +53,13 @@ class FakeHost:
         self._called("pod_route")
         known = {route.pod: route for route in self.capture.pod_routes}
         return known.get(address, PodRoute(pod=address, problem="no route to this pod was captured"))
+
+    def twin(self, request: TwinRequest) -> TwinResult:
+        """The capture's twin, for the rules that were captured."""
+        self._called("twin")
+        if request.firewall not in {reading.digest() for reading in (self.capture.before, self.capture.between) if reading}:
+            return TwinResult(problem="these rules were not captured")
+        return self.capture.twin or TwinResult(problem="no twin was captured")
 
     def preflight(self) -> tuple[Check, ...]:
         """The checks it was made with."""

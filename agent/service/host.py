@@ -9,6 +9,7 @@ from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRout
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.settings import Settings
+from agent.model.twin import TwinRequest, TwinResult
 
 __all__ = ["BrokerGone", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
 
@@ -42,6 +43,10 @@ class Host(Protocol):
 
     def socket(self, namespace: int, version: int) -> socket.socket:
         """An unconnected TCP socket in that namespace (its inode, 0 for the host's). Raises `NamespaceGone`."""
+        ...
+
+    def twin(self, request: TwinRequest) -> TwinResult:
+        """One packet through the rules of an earlier `firewall()`, in a namespace of its own; `problem`: not tried."""
         ...
 
     def preflight(self) -> tuple[Check, ...]:

@@ -1,22 +1,33 @@
 """The part of a firewall that a packet to this node meets: prerouting and input, and the chains they jump to.
 
 Rules are shown by their owner's own print with their counters, not as the statements of the model: those are the walk's
-business. What the model did not understand of a rule is said beside it.
+business. What the model did not understand of a rule is said beside it, and so is that no packet ever comes to it, and whose it
+is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from agent.analysis.diagnosis.provenance import HAND, Owner, owner_of
+from agent.analysis.path.losses import targets
+from agent.analysis.path.references import refer
 from agent.analysis.readers.read import read_firewall
-from agent.model.ruleset import AnyOf, Chain, Forget, Hook, Jump, Rule, Ruleset, Statement, Table, Unclear, Unsure, VerdictMap
+from agent.analysis.relevance.shadows import Shadow, Shadows, lost_chains
+from agent.model.ruleset import AnyOf, Chain, Forget, Hook, Rule, Ruleset, Statement, Table, Unclear, Unsure, VerdictMap
 from agent.service.host import Host
 
 SCHEMA = "kubereach.dev/firewall/v1"
+MAX_NAMES = 10  # of unused chains in one sentence; data output has them all
+Place = tuple[str, str, str, str, int | None]  # backend, family, table, chain, rule number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathRule:
-    """One rule. `rule_number` counts from 1; `not_understood` says what of it the model cannot decide, and why."""
+    """One rule. `rule_number` counts from 1; `not_understood` says what of it the model cannot decide, and why.
+
+    `remark` tells why no packet comes to it, `shadowed_by` is the number of the rule of this chain that takes them; `owner` is
+    whose it is: the owner of the chain it jumps to, else of the chain it stands in.
+    """
 
     rule_number: int
     handle: int | None
@@ -24,11 +35,14 @@ class PathRule:
     bytes: int | None
     text: str
     not_understood: tuple[str, ...] = ()
+    remark: str = ""
+    shadowed_by: int | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathChain:
-    """One chain; `hook`, `priority` and `policy` are set for base chains alone."""
+    """One chain; `hook`, `priority` and `policy` are set for base chains alone. `owner` names the tool to change it with."""
 
     backend: str
     family: str
@@ -40,18 +54,56 @@ class PathChain:
     packets: int | None
     bytes: int | None
     rules: tuple[PathRule, ...]
+    remark: str = ""
+    owner: Owner = HAND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusedChain:
+    """A user chain that no base chain of its table leads to, on whatever hook."""
+
+    backend: str
+    family: str
+    table: str
+    chain: str
+    rules: int
+    owner: Owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputPath:
     """Tables in the order they were read, in each the base chains first. `unread` has a sentence for each table or backend that
-    is missing here altogether, `problems` one for each remark on what is here.
+    is missing here altogether, `problems` one for each remark on what is here. `unused` are chains that stand nowhere.
     """
 
     schema: str = SCHEMA
     chains: tuple[PathChain, ...]
     problems: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    unused: tuple[UnusedChain, ...] = ()
+
+    @property
+    def remarks(self) -> dict[Place, str]:
+        """What stands behind a rule, and behind a chain's name (number None), for a renderer that shows the ruleset itself."""
+        found: dict[Place, str] = {}
+        for chain in self.chains:
+            place = (chain.backend, chain.family, chain.table, chain.chain)
+            whose = f"{chain.owner.name}, changed with {chain.owner.tool}" if chain.owner != HAND else ""
+            found[(*place, None)] = "; ".join(filter(None, (whose, chain.remark)))
+            found |= {(*place, rule.rule_number): rule.remark for rule in chain.rules if rule.remark}
+        return {place: remark for place, remark in found.items() if remark}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the chains that stand nowhere, one for each table."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for chain in self.unused:
+            found.setdefault((chain.backend, chain.family, chain.table), []).append(chain.chain)
+        return tuple(
+            f"no base chain leads to: {', '.join(names[:MAX_NAMES])}{', ...' if len(names) > MAX_NAMES else ''} "
+            f"({len(names)} chain{'s' if len(names) > 1 else ''} of {family} {table}, {backend})"
+            for (backend, family, table), names in found.items()
+        )
 
 
 def read_live(host: Host) -> Ruleset:
@@ -67,12 +119,19 @@ def narrow(ruleset: Ruleset) -> Ruleset:
 
 def trace_path(ruleset: Ruleset) -> InputPath:
     """The input path as plain data."""
-    tables = narrow(ruleset).tables
-    return InputPath(
-        chains=tuple(_chain(table, chain) for table in tables for chain in table.chains),
-        problems=ruleset.problems,
-        unread=ruleset.unread,
-    )
+    chains: list[PathChain] = []
+    problems, unused = list(ruleset.problems), []
+    for table in ruleset.tables:
+        met = tuple(_met(table))
+        shadows = Shadows(table)
+        shadowed = {chain.name: shadows.find(chain) for chain in met}
+        nowhere, dead = lost_chains(table, shadowed)
+        chains += [_chain(table, chain, shadowed[chain.name], dead=chain.name in dead) for chain in met]
+        unused += [_unused(table, chain) for chain in table.chains if chain.name in nowhere]
+        problems += [
+            f"{table.name} {name} has too many rules to look for all that are shadowed." for name in shadows.unfinished
+        ]
+    return InputPath(chains=tuple(chains), problems=tuple(problems), unread=ruleset.unread, unused=tuple(unused))
 
 
 def _met(table: Table) -> Iterator[Chain]:
@@ -84,18 +143,25 @@ def _met(table: Table) -> Iterator[Chain]:
         if chain is not None and name not in seen:
             seen.add(name)
             yield chain
-            waiting.extend(target for rule in chain.rules for target in _targets(rule))
+            waiting.extend(target for rule in chain.rules for target in targets(rule))
 
 
-def _targets(rule: Rule) -> Iterator[str]:
-    for statement in rule.statements:
-        if isinstance(statement, Jump):
-            yield statement.chain
-        elif isinstance(statement, VerdictMap):
-            yield from (verdict.chain for _, verdict in statement.entries if isinstance(verdict, Jump))
+def _unused(table: Table, chain: Chain) -> UnusedChain:
+    return UnusedChain(
+        backend=table.backend.value,
+        family=table.family,
+        table=table.name,
+        chain=chain.name,
+        rules=len(chain.rules),
+        owner=_owner(table, chain.name),
+    )
 
 
-def _chain(table: Table, chain: Chain) -> PathChain:
+def _owner(table: Table, name: str) -> Owner:
+    return owner_of(refer(table, Chain(name, ()), None))
+
+
+def _chain(table: Table, chain: Chain, shadowed: Mapping[int, Shadow], *, dead: bool) -> PathChain:
     base = chain.base
     counter = base.counter if base else None
     return PathChain(
@@ -108,11 +174,14 @@ def _chain(table: Table, chain: Chain) -> PathChain:
         policy=base.policy if base else None,
         packets=counter.packets if counter else None,
         bytes=counter.bytes if counter else None,
-        rules=tuple(_rule(rule) for rule in chain.rules),
+        rules=tuple(_rule(table, chain, rule, shadowed.get(rule.number)) for rule in chain.rules),
+        remark="only rules that no packet comes to lead here" if dead else "",
+        owner=_owner(table, chain.name),
     )
 
 
-def _rule(rule: Rule) -> PathRule:
+def _rule(table: Table, chain: Chain, rule: Rule, shadow: Shadow | None) -> PathRule:
+    owners = (owner for name in (*targets(rule), chain.name) if (owner := _owner(table, name)) != HAND)
     return PathRule(
         rule_number=rule.number,
         handle=rule.handle,
@@ -120,6 +189,9 @@ def _rule(rule: Rule) -> PathRule:
         bytes=rule.counter.bytes if rule.counter else None,
         text=rule.text,
         not_understood=tuple(f"{item.text}: {item.why}" for item in _unknowns(rule.statements)),
+        remark=shadow.remark if shadow else "",
+        shadowed_by=shadow.by if shadow else None,
+        owner=next(owners, HAND).name,
     )
 
 

@@ -35,6 +35,7 @@ class Question:
     ctstate: str = "NEW"
     local: tuple[str, ...] = ()
     mark: str = ""
+    out: str = ""
 
 
 def parse_packet(question: Question, local: Sequence[IPAddress] = ()) -> Packet:
@@ -56,7 +57,8 @@ def parse_packet(question: Question, local: Sequence[IPAddress] = ()) -> Packet:
         protocol=protocol,
         sport=_number("sport", question.sport, 0xFFFF) if question.sport else None,
         dport=_number("dport", question.dport, 0xFFFF) if question.dport else None,
-        iif=_interface(question.in_) if question.in_ else None,
+        iif=_interface("in", question.in_) if question.in_ else None,
+        oif=_interface("out", question.out) if question.out else None,
         # Only the first packet of a connection is known to be a bare SYN.
         tcp_flags=SYN if protocol == TCP and state is CtState.NEW else None,
         ctstate=state,
@@ -90,9 +92,9 @@ def _state(text: str) -> CtState:
         raise BadQuestionError("ctstate", f"ctstate {text!r} is unknown: write one of {words}.") from error
 
 
-def _interface(text: str) -> str:
+def _interface(name: str, text: str) -> str:
     if not _INTERFACE.fullmatch(text):
-        raise BadQuestionError("in", f"in {text!r} is no interface's name: write one such as cni0.")
+        raise BadQuestionError(name, f"{name} {text!r} is no interface's name: write one such as cni0.")
     return text
 
 

@@ -340,6 +340,115 @@ IPTABLES = [
     Case("maybe accept, then drop", "MAYBE", "filter INPUT -m limit --limit 1/sec -j ACCEPT\nfilter INPUT -j DROP"),
     Case("maybe drop", "MAYBE", "filter INPUT -m statistic --mode random --probability 0.5 -j DROP"),
     Case("ttl", "MAYBE", "filter INPUT -m ttl --ttl-eq 64 -j DROP"),
+    # the packet's own, below IP and in its connection
+    Case("mac", "DROP", "filter INPUT -m mac --mac-source 02:00:00:00:00:02 -j DROP"),
+    Case("not mac", "ACCEPT", "filter INPUT -m mac ! --mac-source 02:00:00:00:00:02 -j DROP"),
+    Case("lo has no mac", "ACCEPT", "filter INPUT -m mac ! --mac-source 02:00:00:00:00:02 -j DROP", source="node"),
+    Case("no bridge port", "ACCEPT", "filter INPUT -m physdev --physdev-in cni0 -j DROP"),
+    Case("not this bridge port", "DROP", "filter INPUT -m physdev ! --physdev-in cni0 -j DROP"),
+    Case("any bridge port", "ACCEPT", "filter INPUT -m physdev --physdev-is-in -j DROP"),
+    Case("bridged", "ACCEPT", "filter FORWARD ACCEPT\nfilter INPUT -m physdev --physdev-is-bridged -j DROP"),
+    Case("not bridged", "DROP", "filter INPUT -m physdev ! --physdev-is-bridged -j DROP"),
+    Case("ctproto", "DROP", "filter INPUT -m conntrack --ctproto 6 -j DROP"),
+    Case("not ctproto", "ACCEPT", "filter INPUT -m conntrack ! --ctproto 6 -j DROP"),
+    Case("ctorigsrc", "DROP", "filter INPUT -m conntrack --ctorigsrc 10.244.4.0/24 -j DROP"),
+    Case("not ctorigdst", "ACCEPT", "filter INPUT -m conntrack ! --ctorigdst 172.31.16.124/32 -j DROP"),
+    Case("ctorigsrcport", "DROP", "filter INPUT -m conntrack --ctorigsrcport 1024:65535 -j DROP"),
+    Case(
+        "the connection remembers the port before a redirect",
+        "DROP",
+        """
+        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
+        filter INPUT -m conntrack --ctorigdstport 8080 -j ACCEPT
+        filter INPUT -m conntrack --ctstate NEW --ctorigdstport 10250 -j DROP
+        """,
+    ),
+    Case("ctorig before conntrack", "ACCEPT", "raw PREROUTING -m conntrack ! --ctorigdstport 1 -j DROP"),
+    Case("ctreplsrc is not followed", "MAYBE", "filter INPUT -m conntrack --ctreplsrc 172.31.16.124/32 -j DROP"),
+    Case("ah is another protocol", "ACCEPT", "filter INPUT -p ah -m ah --ahspi 5 -j DROP"),
+    Case("esp is another protocol", "ACCEPT", "filter INPUT -p esp -m esp ! --espspi 5 -j DROP"),
+    Case("sctp is another protocol", "ACCEPT", "filter INPUT -p sctp -m sctp --chunk-types any INIT -j DROP"),
+    Case("dccp is another protocol", "ACCEPT", "filter INPUT -p dccp -m dccp ! --dccp-types REQUEST -j DROP"),
+    Case("icmp is another protocol", "ACCEPT", "filter INPUT -p icmp -m icmp --icmp-type 8 -j DROP"),
+    Case("realm is not followed", "MAYBE", "filter INPUT -m realm --realm 0x0 -j DROP"),
+    Case("socket is not followed", "MAYBE", "filter INPUT -m socket -j DROP"),
+    Case("cpu is not followed", "MAYBE", "filter INPUT -m cpu --cpu 0 -j DROP"),
+    Case("time is not followed", "MAYBE", "filter INPUT -m time --timestart 00:00:00 --timestop 23:59:59 -j DROP"),
+    Case("u32 is not followed", "MAYBE", 'filter INPUT -m u32 --u32 "0x6&0xff=0x6" -j DROP'),
+    Case("rpfilter is not followed", "MAYBE", "raw PREROUTING -m rpfilter --invert -j DROP"),
+    # the answer
+    Case("answer dropped", "ACCEPT", "filter OUTPUT -d 10.244.4.0/24 -j DROP"),
+    Case("answer dropped by policy", "ACCEPT", "filter OUTPUT DROP\nfilter OUTPUT -o lo -j ACCEPT"),
+    Case("answer rejected", "ACCEPT", "filter OUTPUT -o cni0 -p tcp -j REJECT --reject-with tcp-reset"),
+    Case("answer is established", "ACCEPT", "filter OUTPUT DROP\nfilter OUTPUT -m state --state ESTABLISHED -j ACCEPT"),
+    Case("answer is not new", "ACCEPT", "filter OUTPUT -m conntrack --ctstate NEW,INVALID,RELATED -j DROP"),
+    Case("answer dropped as established", "ACCEPT", "filter OUTPUT -m conntrack --ctstate ESTABLISHED -j DROP"),
+    Case("answer goes in the reply direction", "ACCEPT", "filter OUTPUT -m conntrack --ctdir REPLY -j DROP"),
+    Case("answer is no original", "ACCEPT", "filter OUTPUT -m conntrack --ctdir ORIGINAL -j DROP"),
+    Case("answered is seen", "ACCEPT", "filter OUTPUT -m conntrack --ctstatus SEEN_REPLY -j DROP"),
+    Case("answered is confirmed", "ACCEPT", "filter OUTPUT -m conntrack ! --ctstatus CONFIRMED -j DROP"),
+    Case("answered is not assured", "ACCEPT", "filter OUTPUT -m conntrack --ctstatus ASSURED,EXPECTED -j DROP"),
+    Case("answer remembers who asked", "ACCEPT", "filter OUTPUT -m conntrack --ctorigsrc 10.244.4.138/32 -j DROP"),
+    Case("answer is invalid before conntrack", "ACCEPT", "raw OUTPUT -m conntrack --ctstate INVALID -j DROP"),
+    Case("answer is syn and ack", "ACCEPT", "filter OUTPUT -p tcp -m tcp --tcp-flags SYN,ACK SYN,ACK -j DROP"),
+    Case("answer is no syn", "ACCEPT", "filter OUTPUT -p tcp -m tcp --syn -j DROP"),
+    Case("answer comes from the port", "ACCEPT", "mangle OUTPUT -p tcp -m tcp --sport 10250 -j DROP"),
+    Case("answer from local", "ACCEPT", "security OUTPUT -o cni0 -m addrtype --src-type LOCAL -j DROP"),
+    Case("answer to unicast", "ACCEPT", "security OUTPUT -m addrtype ! --dst-type UNICAST -j DROP"),
+    Case("answer lost behind routing", "ACCEPT", "mangle POSTROUTING -o cni+ -j DROP"),
+    Case("answer has no device of entry", "ACCEPT", "mangle OUTPUT ACCEPT\nfilter OUTPUT -m addrtype --dst-type LOCAL -j DROP"),
+    Case(
+        "answer skips nat",
+        "ACCEPT",
+        "nat OUTPUT -p tcp -j DNAT --to-destination 10.244.4.99\nfilter OUTPUT -d 10.244.4.99 -j DROP",
+    ),
+    Case(
+        "answer bears no mark", "ACCEPT", "mangle PREROUTING -j MARK --set-xmark 0x5\nfilter OUTPUT -m mark --mark 0x5 -j DROP"
+    ),
+    Case(
+        "answer bears the connection's mark",
+        "ACCEPT",
+        """
+        mangle PREROUTING -j CONNMARK --set-xmark 0x5
+        mangle OUTPUT -j CONNMARK --restore-mark
+        filter OUTPUT -m mark --mark 0x5 -j DROP
+        """,
+    ),
+    Case(
+        "answer from the port behind a redirect",
+        "ACCEPT",
+        """
+        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
+        filter OUTPUT -p tcp -m tcp --sport 10250 -j ACCEPT
+        filter OUTPUT -p tcp -m tcp --sport 8080 -m conntrack --ctstate DNAT -j DROP
+        """,
+    ),
+    Case(
+        "answer of the untracked is invalid",
+        "ACCEPT",
+        """
+        raw PREROUTING -j CT --notrack
+        filter OUTPUT -o cni0 -m conntrack --ctstate INVALID -j DROP
+        """,
+    ),
+    Case(
+        "answer untracked in its turn",
+        "ACCEPT",
+        """
+        raw PREROUTING -j CT --notrack
+        raw OUTPUT -j CT --notrack
+        filter OUTPUT -m conntrack ! --ctstate UNTRACKED -j DROP
+        """,
+    ),
+    Case("answer by chance", "ACCEPT", "filter OUTPUT -o cni0 -m statistic --mode random --probability 0.5 -j DROP"),
+    Case(
+        "answer by chance on the way there",
+        "ACCEPT",
+        """
+        mangle PREROUTING -m statistic --mode random --probability 0.5 -j CONNMARK --set-xmark 0x5
+        filter OUTPUT -m connmark --mark 0x5 -j DROP
+        """,
+    ),
     Case("comment", "DROP", 'filter INPUT -p tcp -m comment --comment "a \\"quoted\\" -j ACCEPT" -j DROP'),
 ]
 
@@ -360,5 +469,8 @@ IP6TABLES = [
     Case("v6 source", "DROP", "filter INPUT -s fd00:10:244:4::/64 -j DROP", to="node6"),
     Case("v6 not source", "ACCEPT", "filter INPUT ! -s fd00:10::/16 -p tcp -j DROP", to="node6"),
     Case("v6 to local", "DROP", "filter INPUT -p tcp -m addrtype --dst-type LOCAL -j DROP", to="node6"),
+    Case("v6 answer dropped", "ACCEPT", "filter OUTPUT -d fd00:10:244:4::/64 -p tcp -j DROP", to="node6"),
+    Case("v6 esp is another protocol", "ACCEPT", "filter INPUT -p esp -m esp --espspi 5 -j DROP", to="node6"),
+    Case("v6 mac", "DROP", "filter INPUT -p tcp -m mac --mac-source 02:00:00:00:00:02 -j DROP", to="node6"),
     Case("v6 from local", "ACCEPT", "filter INPUT -p tcp -m addrtype --src-type LOCAL -j DROP", to="node6"),
 ]

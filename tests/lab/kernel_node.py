@@ -22,6 +22,7 @@ from pathlib import Path
 
 POD, NODE, BRIDGE = "10.244.4.138", "172.31.16.124", "10.244.4.1"
 POD6, NODE6 = "fd00:10:244:4::8a", "fd00:172:31:16::7c"
+POD_MAC = 0x020000000002
 PORTS = (10250, 8080)
 # Nobody asks whether a SYN arrived for longer than it takes to be sent again.
 ARRIVAL = 0.9
@@ -55,6 +56,8 @@ _SETTINGS = {
     # Errors are what is measured: none may be held back.
     "net/ipv4/icmp_ratelimit": "0",
     "net/ipv6/icmp/ratelimit": "0",
+    # An answer that a case dropped must not be sent again into the next one.
+    "net/ipv4/tcp_synack_retries": "0",
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/cni0/rp_filter": "0",
 }
@@ -118,7 +121,8 @@ class Node:
         if self.libc.setns(self.namespaces[name], _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), f"setns {name}")
 
-    def clear(self):
+    @staticmethod
+    def clear():
         must("nft", "flush", "ruleset")
         for tool, listed in (("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")):
             names = Path("/proc/net", listed)

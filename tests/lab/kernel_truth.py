@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count, takewhile
@@ -34,7 +35,7 @@ _LOCAL = tuple(
     ip_address(text)
     for text in (kernel_node.NODE, kernel_node.NODE6, kernel_node.BRIDGE, "fd00:10:244:4::1", "127.0.0.1", "::1")
 )
-_READ = {
+READ = {
     LEGACY_SAVE: ["iptables-legacy-save", "-c"],
     LEGACY_SAVE6: ["ip6tables-legacy-save", "-c"],
     NFT_SAVE: ["iptables-nft-save", "-c"],
@@ -64,10 +65,10 @@ class RefusedRuleset(Exception):  # noqa: N818  what happened, not a fault of ou
 class Kernel:
     """The node in its namespaces, one request at a time."""
 
-    def __init__(self) -> None:
-        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    def __init__(self, script: Sequence[str] = (kernel_node.__file__,), *, rootless: bool = os.geteuid() != 0) -> None:
+        user = ["--user", "--map-root-user"] if rootless else []
         self.process = subprocess.Popen(
-            [*_UNSHARE, *user, sys.executable, kernel_node.__file__],
+            [*_UNSHARE, *user, sys.executable, *script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,8 +80,14 @@ class Kernel:
             pytest.skip(f"namespaces cannot be made here: {self.error}")
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: dict[str, Any]) -> None:
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
         line = self.process.stdout.readline()
         if not line:
             self.close()
@@ -110,7 +117,7 @@ def restore_text(rules: str) -> str:
 def ask(kernel: Kernel, case: Case, load: Load, readings: list[str]) -> tuple[Truth, Packet]:
     request = {
         "load": load,
-        "read": {name: _READ[name] for name in readings},
+        "read": {name: READ[name] for name in readings},
         "from": case.source,
         "to": _ADDRESSES[case.to],
         "port": case.port,
@@ -127,7 +134,7 @@ def ask(kernel: Kernel, case: Case, load: Load, readings: list[str]) -> tuple[Tr
 
 def read(texts: dict[str, str], readings: list[str]) -> Ruleset:
     return read_firewall(
-        Firewall(readings=tuple(Reading(name=name, argv=tuple(_READ[name]), status=0, stdout=texts[name]) for name in readings))
+        Firewall(readings=tuple(Reading(name=name, argv=tuple(READ[name]), status=0, stdout=texts[name]) for name in readings))
     )
 
 
@@ -142,6 +149,8 @@ def packet_of(case: Case, sport: int) -> Packet:
         sport=sport,
         dport=case.port,
         iif="lo" if case.source == "node" else "cni0",
+        mac=None if case.source == "node" else kernel_node.POD_MAC,
+        physdev_in="",
         local=_LOCAL,
     )
 
@@ -158,7 +167,11 @@ def hold(case: Case, truth: Truth, packet: Packet) -> None:
         assert found.decided_by is None
         hold_outcomes(truth, packet)
         return
-    assert truth.errno == (found.client_sees or "")
+    if found.reply is not None and found.reply.verdict is Verdict.UNDECIDED:
+        assert found.reply.assumptions
+        assert truth.errno in ("", "ETIMEDOUT")
+    else:
+        assert truth.errno == (found.client_sees or "")
     assert truth.icmp == (icmp_of(found.reject_with) if found.reject_with else None)
     hold_counters(case, truth, found)
 
@@ -189,6 +202,8 @@ def hold_counters(case: Case, truth: Truth, found: Explanation) -> None:
     if decider is not None and has_counter(truth.before, decider):
         perhaps = [step.rule for step in found.steps if step.result == "maybe" or case.unordered]
         assert counted(decider) or any(counted(place) for place in perhaps)
+    if found.reply is not None and found.reply.lost:
+        assert counted(found.reply.decided_by) or not has_counter(truth.before, found.reply.decided_by)
     certain = [] if case.unordered else takewhile(lambda step: step.result != "maybe", found.steps)
     for step in certain:
         assert counted(step.rule) or not has_counter(truth.before, step.rule), step

@@ -11,6 +11,7 @@ import pytest
 from agent.lab.incidents import INCIDENTS, Incident
 from agent.lab.kubelet import TOKENS_SEEN
 from agent.lab.topology import METRICS_SERVER, NODE, PEER, WEB
+from agent.model.explanation import Verdict
 from agent.model.report import State
 from agent.model.ruleset import Backend
 from tests.lab.staged import KUBEREACH, PRIVILEGES, run, served
@@ -47,7 +48,7 @@ def test_the_kernel_answers_a_plain_connect_as_the_incident_says(incident: Incid
     script = "\n".join([*pods, peer, f"{connect} {NODE.address}"])
     done = run(PRIVILEGES[0], "lab", "run", incident.name, "--backend", backend, "--", "sh", "-c", script)
     pod = (incident.expect.errno, incident.expect.icmp)
-    expected = [pod, pod, OPEN, OPEN if incident.kubelet else REFUSED]
+    expected = [incident.expect.neighbour or pod, pod, OPEN, OPEN if incident.kubelet else REFUSED]
     assert done.stdout.splitlines() == [f"{error} {icmp}" for error, icmp in expected], done.stderr
 
 
@@ -58,7 +59,7 @@ def test_an_incident_is_diagnosed_over_http(incident: Incident, backend: Backend
         report = client.get("/v1/report").raise_for_status().json()
         verdict, page = client.get("/v1/verdict"), client.get("/").raise_for_status()
         assert_as_expected(report, incident, backend)
-        assert verdict.status_code == (200 if incident.expect.state is State.REACHABLE else 503)
+        assert verdict.status_code == (200 if incident.expect.state in (State.REACHABLE, State.DEGRADED) else 503)
         assert verdict.text.count("\n") == 1
         assert verdict.text.strip()
         assert incident.expect.state in page.text.lower()
@@ -100,6 +101,11 @@ def assert_as_expected(report: dict[str, Any], incident: Incident, backend: Back
         named = (rule["backend"], rule["table"], rule["chain"], rule["rule_number"], rule["policy"])
         number = decider.rule_number
         assert named == (backend, decider.table, decider.chain, number, number is None), shown
+    if expect.reply is not None:
+        reply, stopper = explanation["reply"], expect.reply
+        rule = reply["decided_by"]
+        assert reply["verdict"] in (Verdict.DROP, Verdict.REJECT), shown
+        assert (rule["backend"], rule["chain"], rule["rule_number"]) == (backend, stopper.chain, stopper.rule_number), shown
     probes = {probe["vantage"]: probe for probe in report["probes"]}
     assert (probes["pod"]["errno"], probes["pod"]["icmp"]) == (expect.errno, expect.icmp), shown
     assert probes["pod"]["from"] in (METRICS_SERVER.address, WEB.address)

@@ -49,8 +49,12 @@ POD_ROUTE = _declare("pod-route", _CRITICAL, "The pod's own routes refuse the wa
 BLOCKED_OUTSIDE_INPUT = _declare(
     "blocked-outside-input", _CRITICAL, "The firewall rules accept the packet, and still it does not arrive"
 )
+REPLY_DROPPED = _declare("reply-dropped", _CRITICAL, "The kubelet gets the packet, and a firewall rule stops its answer")
 RULE_UNDECIDED = _declare("rule-undecided", _CRITICAL, "Pods are stopped, and which rule does it could not be decided")
 WITNESSES_DISAGREE = _declare("witnesses-disagree", _CRITICAL, "The ruleset and the real packet tell different stories")
+ACCEPT_DIES_WITH_POD = _declare(
+    "accept-dies-with-pod", _WARNING, "The kubelet is opened for single pods' addresses, not for the pod network"
+)
 TLS_FAILED = _declare("tls-failed", _WARNING, "The kubelet's port is open, but the TLS handshake fails")
 HTTP_FAILED = _declare("http-failed", _WARNING, "The kubelet's port is open, but it does not answer as a kubelet does")
 FACTS_CONFLICT = _declare("facts-conflict", _INFO, "Two sources disagree about this node")

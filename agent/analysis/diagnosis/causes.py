@@ -5,14 +5,17 @@ who else could have answered as it was answered?
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from agent.analysis.diagnosis import catalog
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause
+from agent.analysis.diagnosis.neighbours import find_loophole
+from agent.analysis.diagnosis.places import rule_name
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
-from agent.model.explanation import Explanation, Verdict
+from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Evidence, Finding, Remedy, Word
 from agent.model.tri import Tri
@@ -24,25 +27,32 @@ def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding
     """The findings of one scene, the root cause first."""
     probe = scene.pod_probe
     if probe is None or probe.outcome in UNTRIED:
-        causes = _by_model_alone(scene, testimonies)
+        causes = (*_by_model_alone(scene, testimonies), *_dead_opening(scene, testimonies))
     elif probe.outcome is Outcome.OPEN:
-        causes = _arrived(scene, testimonies, probe)
+        causes = tuple(_arrived(scene, testimonies, probe))
     else:
-        causes = _stopped(scene, testimonies, probe)
+        causes = (*_stopped(scene, testimonies, probe), *_dead_opening(scene, testimonies))
     return (*causes, *_circumstances(scene))
 
 
 def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
     explanation = scene.explanation
-    if explanation and explanation.verdict in BLOCKS and explanation.decided_by:
+    if explanation and explanation.stopped_by and _disagreed(testimonies):
+        message = (
+            f"No real packet was sent, and the witnesses contradict {rule_name(explanation.stopped_by)}: do not act on it."
+        )
+        yield _finding(catalog.WITNESSES_DISAGREE, message, testimonies)
+    elif explanation and explanation.verdict in BLOCKS and explanation.decided_by:
         yield _blocked(scene, explanation, testimonies)
+    elif explanation and explanation.stopped_by:
+        yield _unanswered(scene, explanation.stopped_by, testimonies)
     elif scene.is_node and scene.listening is Tri.NO and scene.host_probe and scene.host_probe.outcome is Outcome.RESET:
         yield _kubelet(scene, testimonies)
 
 
 def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
     explanation, tls = scene.explanation, probe.tls
-    if explanation and explanation.verdict in BLOCKS:
+    if explanation and explanation.stopped_by:
         yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     if tls and not tls.ok:
         yield _finding(catalog.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
@@ -51,10 +61,42 @@ def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
         yield _finding(
             catalog.HTTP_FAILED, f"TCP and TLS work; an unauthenticated GET is answered with: {answer}.", testimonies
         )
-    if explanation and explanation.verdict is Verdict.UNDECIDED:
-        count = len(explanation.assumptions)
+    yield from _dying_opening(scene, testimonies)
+    count = len(_left_open(explanation)) if explanation else 0
+    if count:
         message = f"{count} rule(s) on the way could not be decided; the real connect shows that they let this packet pass."
         yield _finding(catalog.MODEL_UNDECIDED, message, testimonies)
+
+
+def _dying_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
+    """The pod that was probed gets through by a rule of its own, and its neighbours do not."""
+    explanation = scene.explanation
+    if explanation and explanation.verdict is Verdict.ACCEPT and not _disagreed(testimonies):
+        loophole = find_loophole(scene)
+        if loophole and explanation.decided_by in loophole.opened_by:
+            remedy = open_before(loophole.closed_by, _opening(scene))
+            yield _finding(catalog.ACCEPT_DIES_WITH_POD, loophole.message, testimonies, remedy)
+
+
+def _dead_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
+    """The pod that was probed is stopped, and some other address gets through: perhaps this pod's, before it started anew."""
+    explanation = scene.explanation
+    if explanation and explanation.verdict in BLOCKS and not _disagreed(testimonies):
+        loophole = find_loophole(scene)
+        if loophole:
+            yield _finding(catalog.ACCEPT_DIES_WITH_POD, loophole.message, ())
+
+
+def _disagreed(testimonies: Sequence[Testimony]) -> bool:
+    return any(item.word is Word.DISAGREES for item in testimonies)
+
+
+def _left_open(explanation: Explanation) -> tuple[Assumption, ...]:
+    """What an undecided verdict on the packet or its answer hangs on."""
+    reply = explanation.reply
+    if explanation.verdict is Verdict.UNDECIDED:
+        return explanation.assumptions
+    return reply.assumptions if reply is not None else ()
 
 
 def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
@@ -67,9 +109,8 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
     elif explanation is None or explanation.verdict is Verdict.UNDECIDED:
         yield _undecided(explanation, testimonies, probe)
     elif explanation.verdict is Verdict.ACCEPT:
-        dead = probe.outcome is Outcome.RESET and scene.listening is Tri.NO
-        yield _kubelet(scene, testimonies) if dead else _unexplained(testimonies, probe)
-    elif any(item.word is Word.DISAGREES for item in testimonies):
+        yield _let_in(scene, explanation, testimonies, probe)
+    elif _disagreed(testimonies):
         yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     else:
         yield _blocked(scene, explanation, testimonies)
@@ -79,10 +120,39 @@ def _blocked(scene: Scene, explanation: Explanation, testimonies: Sequence[Testi
     if scene.packet is None or explanation.decided_by is None:
         raise ValueError("a blocked packet has a packet and a rule")
     cause, message = name_cause(scene.ruleset, scene.packet, explanation)
+    return _finding(cause, message, testimonies, open_before(explanation.decided_by, _opening(scene)))
+
+
+def _opening(scene: Scene, *, answer: bool = False) -> Opening:
+    """The flow from the pod network to the kubelet, or its answers' way back."""
+    if scene.packet is None:
+        raise ValueError("what was explained is a packet")
     cidrs = [cidr for cidr in scene.identity.pod_cidrs if (":" in cidr) == (scene.packet.version == 6)]
-    source = cidrs[0] if cidrs else str(scene.packet.source)
-    opening = Opening(source, str(scene.packet.destination), scene.identity.kubelet_port)
-    return _finding(cause, message, testimonies, open_before(explanation.decided_by, opening))
+    pods = cidrs[0] if cidrs else str(scene.packet.source)
+    node, port = str(scene.packet.destination), scene.identity.kubelet_port
+    return Opening(node, pods, port, answer=True) if answer else Opening(pods, node, port)
+
+
+def _let_in(scene: Scene, explanation: Explanation, testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
+    """The rules let the packet in, and yet nobody answers as the kubelet would."""
+    reply = explanation.reply
+    if probe.outcome is Outcome.RESET and scene.listening is Tri.NO:
+        return _kubelet(scene, testimonies)
+    if reply is None or reply.verdict is Verdict.ACCEPT:
+        return _unexplained(testimonies, probe)
+    if reply.decided_by is None:
+        return _undecided(replace(explanation, assumptions=reply.assumptions), testimonies, probe)
+    if _disagreed(testimonies):
+        return _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+    return _unanswered(scene, reply.decided_by, testimonies)
+
+
+def _unanswered(scene: Scene, rule: RuleRef, testimonies: Sequence[Testimony]) -> Finding:
+    message = (
+        "Every rule on the way in accepts the packet; the node's answer to the pod is stopped on its way out "
+        f"by {rule_name(rule)} ({rule.text})."
+    )
+    return _finding(catalog.REPLY_DROPPED, message, testimonies, open_before(rule, _opening(scene, answer=True)))
 
 
 def _kubelet(scene: Scene, testimonies: Sequence[Testimony]) -> Finding:
@@ -126,10 +196,13 @@ def _circumstances(scene: Scene) -> Iterator[Finding]:
 
 
 def _disagreement(explanation: Explanation, probe: ProbeResult) -> str:
-    rule = explanation.decided_by
+    rule = explanation.stopped_by or explanation.decided_by
     named = f" by {rule.text}" if rule else ""
+    verdict = (
+        f"{explanation.reply.verdict} for the answer" if explanation.reply and explanation.reply.lost else explanation.verdict
+    )
     return (
-        f"The rules say {explanation.verdict}{named}, the real connect ended in {probe.outcome}. "
+        f"The rules say {verdict}{named}, the real connect ended in {probe.outcome}. "
         "Something takes part that was not read or not understood: do not act on the rule before this is clear."
     )
 

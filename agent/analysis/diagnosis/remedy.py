@@ -17,11 +17,17 @@ _COMMENT = "kubereach"
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The flow to let in: CIDR, address, TCP port."""
+    """The flow to let in: CIDR, address, TCP port. For an `answer`, which goes the other way, the port is the source's."""
 
     source: str
     destination: str
     port: int
+    answer: bool = False
+
+    @property
+    def end(self) -> str:
+        """Whose port it is, as both tools call it."""
+        return "sport" if self.answer else "dport"
 
     @property
     def version(self) -> int:
@@ -36,10 +42,8 @@ def open_before(rule: RuleRef, opening: Opening) -> Remedy:
         return Remedy(
             owner=owner.name, note=f"Allow it in {owner.name}'s own policy ({owner.tool}): its chains are rewritten by it."
         )
-    if owner is FIREWALLD:
-        return _firewalld(opening)
-    if owner is UFW:
-        return _ufw(opening)
+    if owner in (FIREWALLD, UFW) and not opening.answer:
+        return _firewalld(opening) if owner is FIREWALLD else _ufw(opening)
     if owner is not HAND:
         return Remedy(
             owner=owner.name,
@@ -58,7 +62,7 @@ def look_at_kubelet() -> Remedy:
 def _iptables(rule: RuleRef, opening: Opening) -> Remedy:
     program = rule.tool.replace("iptables", "ip6tables") if opening.version == 6 else rule.tool
     table = "" if rule.table == "filter" else f" -t {rule.table}"
-    spec = f"-s {opening.source} -d {opening.destination} -p tcp --dport {opening.port}"
+    spec = f"-s {opening.source} -d {opening.destination} -p tcp --{opening.end} {opening.port}"
     spec = f"{spec} -m comment --comment {_COMMENT} -j ACCEPT"
     chain = shlex.quote(rule.chain)  # a chain's name is a stranger's choice, and this line gets pasted into a shell
     put = f"-A {chain}" if rule.policy else f"-I {chain} {rule.rule_number}"
@@ -82,7 +86,9 @@ def _iptables(rule: RuleRef, opening: Opening) -> Remedy:
 
 def _native(rule: RuleRef, opening: Opening) -> Remedy:
     family = "ip6" if opening.version == 6 else "ip"
-    spec = f"{family} saddr {opening.source} {family} daddr {opening.destination} tcp dport {opening.port} counter accept"
+    spec = (
+        f"{family} saddr {opening.source} {family} daddr {opening.destination} tcp {opening.end} {opening.port} counter accept"
+    )
     spec = f'{spec} comment "{_COMMENT}"'
     chain = " ".join(shlex.quote(name) for name in (rule.family, rule.table, rule.chain))
     put = f"nft add rule {chain}" if rule.handle is None else f"nft insert rule {chain} handle {rule.handle}"

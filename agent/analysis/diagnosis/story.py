@@ -39,6 +39,8 @@ def _peer(scene: Scene) -> str:
     if probe is None or probe.outcome is not Outcome.OPEN or scene.packet is None:
         return ""
     words = f"The same pod reaches the other node {probe.request.target}"
+    if scene.explanation and scene.explanation.verdict is Verdict.ACCEPT and scene.explanation.stopped_by:
+        return f"{words}: that node's answers pass FORWARD here, and only what this node sends itself passes OUTPUT."
     masquerade = _masquerade(scene, scene.packet, probe)
     if masquerade is None:
         return f"{words}; no masquerading rule was found, so that node accepts the pod's own address."

@@ -7,7 +7,7 @@ from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED
 from agent.model.explanation import Verdict
 from agent.model.probe import Outcome
-from agent.model.report import Finding, Severity, State
+from agent.model.report import Finding, Severity, State, Word
 
 
 def judge(scene: Scene, findings: Sequence[Finding]) -> tuple[State, str]:
@@ -26,9 +26,12 @@ def judge(scene: Scene, findings: Sequence[Finding]) -> tuple[State, str]:
 
 def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[State, str]:
     explanation = scene.explanation
-    if explanation and explanation.decided_by and explanation.verdict in (Verdict.DROP, Verdict.REJECT):
-        rule = rule_name(explanation.decided_by)
-        return State.BLOCKED, f"By its ruleset this node stops pods on their way to {target} ({rule}); no real packet was sent."
+    if cause and Word.DISAGREES in cause.witnesses.values():
+        return State.UNKNOWN, f"Whether pods reach {target} is not known: {_lower(cause.title)}, and no packet was sent."
+    if explanation and explanation.stopped_by:
+        rule = rule_name(explanation.stopped_by)
+        whom = "its answers to pods from" if explanation.verdict is Verdict.ACCEPT else "pods on their way to"
+        return State.BLOCKED, f"By its ruleset this node stops {whom} {target} ({rule}); no real packet was sent."
     if not scene.is_node:
         return (
             State.UNKNOWN,
@@ -53,6 +56,8 @@ def _reason(scene: Scene, cause: Finding | None) -> str:
         return "the cause could not be found"
     explanation = scene.explanation
     names_rule = cause.witnesses.get("model") == "agrees" and "disagrees" not in cause.witnesses.values()
+    if names_rule and explanation and explanation.reply and explanation.stopped_by:
+        return f"{rule_name(explanation.stopped_by)} stops its answers"
     if names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
         how = f"answers {explanation.reject_with}" if explanation.reject_with else "drops the packet"
         return f"{rule_name(explanation.decided_by)} {how}"

@@ -1,7 +1,8 @@
 """What each independent witness says of the model's verdict on the pod's packet, in its own words.
 
 model: the ruleset walked in Python. probe: a real connect. counters: whose counter rose during it. icmp: what came back on the
-error queue. reader: python-iptables' own reading of the legacy INPUT chain. They share no code after the kernel.
+error queue. reader: python-iptables' own reading of the legacy INPUT chain. twin: the kernel with the same rules in
+a namespace of its own. They share no code after the kernel.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from agent.analysis.diagnosis.places import chain_at, rule_at, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
+from agent.analysis.diagnosis.twin_word import compare
 from agent.analysis.path.replies import icmp_of
 from agent.model.explanation import Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
@@ -46,7 +48,8 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
     else:
         probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening)
         icmp = _icmp(scene.explanation, scene.pod_probe)
-    return _model(scene.explanation), probe, counters, icmp, _reader(scene, scene.explanation)
+    reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin))
+    return _model(scene.explanation), probe, counters, icmp, reader, twin
 
 
 def _held_back(explanation: Explanation, probe: ProbeResult | None, counters: Testimony) -> bool:
@@ -67,7 +70,17 @@ def _model(explanation: Explanation) -> Testimony:
     rule = explanation.decided_by
     by = rule_name(rule) if rule else "no chain on the way"
     reply = f" with {explanation.reject_with}" if explanation.reject_with else ""
-    return Testimony("model", Word.AGREES, f"{explanation.verdict}{reply} by {by}")
+    return Testimony("model", Word.AGREES, f"{explanation.verdict}{reply} by {by}{_answer(explanation)}")
+
+
+def _answer(explanation: Explanation) -> str:
+    """What the model says of the answer, where it does not get through for sure."""
+    reply = explanation.reply
+    if reply is None or reply.verdict is Verdict.ACCEPT:
+        return ""
+    if reply.decided_by is None:
+        return f"; its answer hangs on {len(reply.assumptions)} rule(s) that could not be decided"
+    return f"; its answer: {reply.verdict} by {rule_name(reply.decided_by)}"
 
 
 def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tri) -> Testimony:
@@ -83,10 +96,11 @@ def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tr
 
 def _expected(explanation: Explanation, *, listening: Tri) -> tuple[Outcome, ...]:
     """The outcomes that the model's verdict allows (facts of the kernel: errno and error queue per kind of reject)."""
-    if explanation.verdict is Verdict.ACCEPT:
-        return {Tri.YES: (Outcome.OPEN,), Tri.NO: (Outcome.RESET,), Tri.UNKNOWN: (Outcome.OPEN, Outcome.RESET)}[listening]
-    if explanation.verdict is Verdict.DROP:
+    reply = explanation.reply
+    if explanation.verdict is Verdict.DROP or (reply is not None and reply.lost):
         return (Outcome.TIMEOUT,)
+    if explanation.verdict is Verdict.ACCEPT and (reply is None or reply.verdict is Verdict.ACCEPT):
+        return {Tri.YES: (Outcome.OPEN,), Tri.NO: (Outcome.RESET,), Tri.UNKNOWN: (Outcome.OPEN, Outcome.RESET)}[listening]
     if explanation.verdict is Verdict.UNDECIDED or explanation.reject_with is None:
         return ()
     if explanation.reject_with == "tcp-reset":
@@ -104,7 +118,7 @@ def _expected(explanation: Explanation, *, listening: Tri) -> tuple[Outcome, ...
 
 
 def _counters(scene: Scene, explanation: Explanation) -> Testimony:
-    rule = explanation.decided_by
+    rule = explanation.stopped_by or explanation.decided_by
     if scene.moved is None:
         why = "the ruleset changed during the probe" if scene.changed else "the counters were not read around the probe"
         return Testimony("counters", Word.ABSENT, why)

@@ -3,7 +3,8 @@
 IPv4 as the kernel's `inet_addr_type` answers (net/ipv4/fib_frontend.c), which looks at constants and the table `local` only.
 The broadcast addresses of the node's own subnets are not known here and count as unicast. For IPv6 the two backends disagree
 (net/netfilter/xt_addrtype.c wants every listed type to hold, and calls a local address unicast too; nft_fib_ipv6.c gives one
-type), so that where they would differ the answer is unknown.
+type): nft's word for unicast is therefore read as `only unicast`, and where iptables lists several types that do not agree the
+answer is unknown.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from agent.model.tri import Tri
 
 _LOOPBACK4 = 127
 _LIMITED_BROADCAST = 0xFFFFFFFF
+ONLY_UNICAST = "only unicast"
 _LOOPBACK6 = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The words that hold of something, and those that may. With `strict`, several words must agree to give an answer."""
+    """The words that hold of something, and those that may. With `strict`, several words of iptables must agree to give one."""
 
     certain: frozenset[str] = frozenset()
     possible: frozenset[str] = frozenset()
@@ -26,7 +28,7 @@ class Kinds:
     def among(self, words: tuple[str, ...]) -> Tri:
         """Whether it is one of these."""
         answers = {Tri.YES if word in self.certain else Tri.UNKNOWN if word in self.possible else Tri.NO for word in words}
-        if self.strict and len(answers) > 1:
+        if self.strict and len(answers) > 1 and ONLY_UNICAST not in words:
             return Tri.UNKNOWN
         return next((answer for answer in (Tri.YES, Tri.UNKNOWN) if answer in answers), Tri.NO)
 
@@ -35,15 +37,15 @@ _MULTICAST = Kinds(frozenset({"multicast"}))
 _BROADCAST = Kinds(frozenset({"broadcast"}))
 _V4 = {
     Tri.YES: Kinds(frozenset({"local"})),
-    Tri.NO: Kinds(frozenset({"unicast"})),
-    Tri.UNKNOWN: Kinds(possible=frozenset({"local", "unicast", "broadcast"})),
+    Tri.NO: Kinds(frozenset({"unicast", ONLY_UNICAST})),
+    Tri.UNKNOWN: Kinds(possible=frozenset({"local", "unicast", ONLY_UNICAST, "broadcast"})),
 }
 # What a route lookup may say of an IPv6 address besides local and unicast.
 _ROUTED = frozenset({"anycast", "unreachable", "blackhole", "prohibit", "throw", "unspec"})
 _V6 = {
     Tri.YES: Kinds(frozenset({"local"}), _ROUTED | {"unicast"}, strict=True),
-    Tri.NO: Kinds(frozenset({"unicast"}), _ROUTED, strict=True),
-    Tri.UNKNOWN: Kinds(possible=_ROUTED | {"local", "unicast"}, strict=True),
+    Tri.NO: Kinds(frozenset({"unicast", ONLY_UNICAST}), _ROUTED, strict=True),
+    Tri.UNKNOWN: Kinds(possible=_ROUTED | {"local", "unicast", ONLY_UNICAST}, strict=True),
 }
 _FRAME = frozenset({"host", "unicast"})  # two words for one type: nft says host, iptables unicast
 

@@ -51,7 +51,12 @@ def copy_mark(state: State, action: CopyMark, tracking: Tracking) -> State:
 
 
 def untrack(state: State, tracking: Tracking) -> State:
-    """The state after NOTRACK, which does nothing to a packet that conntrack has seen (net/netfilter/nft_ct.c)."""
+    """The state after NOTRACK, which does nothing to a packet that has a connection (net/netfilter/nft_ct.c, xt_CT.c).
+
+    One that conntrack found INVALID has none, and becomes UNTRACKED at any time.
+    """
+    if state.ctstate == CtState.INVALID:
+        return replace(state, ctstate=int(CtState.UNTRACKED))
     if tracking is Tracking.AFTER:
         return state
     return replace(state, ctstate=int(CtState.UNTRACKED) if tracking is Tracking.BEFORE else None)
@@ -66,7 +71,8 @@ def translate(state: State, action: Translate, traveller: Traveller, hook: Hook,
     if action.kind in ("snat", "masquerade") or (action.kind == "netmap" and hook in (Hook.INPUT, Hook.POSTROUTING)):
         source = _address(action, state.source)
         changed = None if source is None else source != state.source
-        return replace(state, source=source, sport=None, nat=_with_bit(state.nat, SRC_NAT, changed=changed), bound=True)
+        nat = _with_bit(state.nat, SRC_NAT, changed=changed)
+        return replace(state, source=source, sport=None, nat=nat, renamed_by=rule, bound=True)
     destination = None if action.kind == "redirect" else _address(action, state.destination)
     port = action.port if action.port is not None else state.dport if action.exact else None
     here = Tri.YES if action.kind == "redirect" else _owned(destination, traveller)

@@ -33,8 +33,17 @@ NAT_PRIORITY = {Hook.PREROUTING: -100, Hook.OUTPUT: -100, Hook.INPUT: 100, Hook.
 CONNTRACK_PRIORITY = -200
 
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
-_LINK_HOOKS = {"netdev": (Hook.INGRESS,), "inet": (Hook.INGRESS,), "bridge": (Hook.INGRESS, Hook.PREROUTING, Hook.INPUT)}
-_CONNECTION = frozenset((Field.CT_STATE, Field.CT_STATUS, Field.CT_DIRECTION, Field.CT_MARK))
+_DEVICE_HOOKS = frozenset((Hook.INGRESS, Hook.EGRESS))
+_LINK_HOOKS = {"netdev": _DEVICE_HOOKS, "inet": _DEVICE_HOOKS, "bridge": frozenset(Hook)}
+# Where a frame can be stopped on its way in, and on its way out.
+ENTERING = frozenset((Hook.INGRESS, Hook.PREROUTING, Hook.INPUT))
+LEAVING = frozenset((Hook.EGRESS, Hook.OUTPUT, Hook.POSTROUTING))
+_CONNECTION = frozenset(
+    (
+        *(Field.CT_STATE, Field.CT_STATUS, Field.CT_DIRECTION, Field.CT_MARK),
+        *(Field.CT_SADDR, Field.CT_DADDR, Field.CT_SPORT, Field.CT_DPORT, Field.CT_PROTOCOL),
+    )
+)
 _HARMLESS = (Compare, Lookup, AnyOf, Unsure, Accept, Jump, Return, Pass)
 
 Placed = tuple[Table, Chain]
@@ -79,7 +88,7 @@ def uses_conntrack(ruleset: Ruleset, version: int) -> bool:
     does not, and is then never asked.
     """
     return any(
-        _needs_conntrack(statement)
+        needs_conntrack(statement)
         for table in ruleset.tables
         if table.family in _FAMILIES[version]
         for chain in table.chains
@@ -88,20 +97,21 @@ def uses_conntrack(ruleset: Ruleset, version: int) -> bool:
     )
 
 
-def _needs_conntrack(statement: Statement) -> bool:
+def needs_conntrack(statement: Statement) -> bool:
+    """Whether the kernel turns conntrack on for a rule with this statement."""
     match statement:
         case Compare() | SetMark():
             return statement.field in _CONNECTION
         case Lookup() | VerdictMap():
             return not _CONNECTION.isdisjoint(statement.fields)
         case AnyOf():
-            return any(_needs_conntrack(test) for test in statement.tests)
+            return any(needs_conntrack(test) for test in statement.tests)
         case _:
             return isinstance(statement, Translate | CopyMark)
 
 
-def link_chains(ruleset: Ruleset) -> tuple[Placed, ...]:
-    """Base chains below IP (ingress of a device, bridge) that may end a packet or send it elsewhere before IP's own hooks.
+def link_chains(ruleset: Ruleset, hooks: frozenset[Hook] = ENTERING) -> tuple[Placed, ...]:
+    """Base chains below IP (of a device, of a bridge) at these hooks that may end a packet or send it elsewhere.
 
     Which device they hang on is not modelled, so the walk cannot pass them: an answer that a packet arrives rests on them.
     """
@@ -109,7 +119,9 @@ def link_chains(ruleset: Ruleset) -> tuple[Placed, ...]:
         (table, chain)
         for table in ruleset.tables
         for chain in table.chains
-        if chain.base is not None and chain.base.hook in _LINK_HOOKS.get(table.family, ()) and _may_stop(table, chain)
+        if chain.base is not None
+        and chain.base.hook in hooks & _LINK_HOOKS.get(table.family, frozenset())
+        and _may_stop(table, chain)
     )
 
 

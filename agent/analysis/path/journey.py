@@ -4,7 +4,7 @@ The chains of one hook and priority may run in any order. Where at most one of t
 not matter and is not asked; else all orders are walked, and the answer is decided only if they agree.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -35,7 +35,7 @@ class _Acceptance:
     decider: Decider
 
 
-_NOBODY = _Acceptance(-1, Decider(None, sure=True))
+_NOBODY = _Acceptance(-9, Decider(None, sure=True))
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class _Variant:
 
 
 class Journey:
-    """Walks hook by hook; `finish` gives the visit whose exits are the fates of the packet."""
+    """Walks hook by hook; `finish` gives the visit whose exits are the fates of the packet, and how it then looks."""
 
     def __init__(self, ruleset: Ruleset, traveller: Traveller, steps: Steps, serials: Iterator[int]) -> None:
         self.ruleset = ruleset
@@ -61,12 +61,23 @@ class Journey:
         self.exits: dict[Exit, Decider] = {}
         self.traversals: dict[tuple[int, bool], Traversal] = {}
 
+    def resume(self, before: Visit, turn: Callable[[State], State]) -> None:
+        """Sets out, instead, with what `turn` makes of every packet that came through another journey."""
+        arrived = {exit_: exit_.state for exit_ in before.exits if exit_.state is not None}
+        turned = {exit_: _Variant(turn(state), self.trail.node(0)) for exit_, state in arrived.items()}
+        self.trail.call(before, {exit_: variant.node for exit_, variant in turned.items()})
+        self.live = self._merge(list(turned.values()))
+
     def pass_hook(self, hook: Hook) -> None:
-        """All base chains of one hook. Who accepts here counts; who accepted at an earlier hook no longer does."""
+        """All base chains of one hook. Who accepts here counts; who accepted at an earlier hook no longer does.
+
+        Postrouting is no place where people accept: who accepted before it still counts.
+        """
         self._route(hook)
         for variant in self.live:
             variant.state = replace(variant.state, bound=False)
-            variant.accepted = _NOBODY
+            if hook is not Hook.POSTROUTING:
+                variant.accepted = _NOBODY
         for group in groups(base_chains(self.ruleset, hook, self.traveller.packet.version)):
             arriving, self.live = self.live, []
             self.waiting = len(arriving)
@@ -82,12 +93,14 @@ class Journey:
         for variant in arriving:
             self.waiting -= 1
             decider = variant.accepted.decider
-            self._record(variant.node, Exit(End.ACCEPT), Decider(decider.rule, self._is_alone() and decider.sure))
+            arrived = Exit(End.ACCEPT, variant.state)
+            self._record(variant.node, arrived, Decider(decider.rule, self._is_alone() and decider.sure))
         return self.trail.close(self.exits)
 
     def _route(self, hook: Hook) -> None:
         """A packet whose destination was changed goes where the routes send it, which need not be this hook."""
-        wanted = _ROUTED.get(hook)
+        # What comes back by lo was routed there, and to nowhere else, when it was sent.
+        wanted = Tri.YES if self.traveller.looped and hook is Hook.POSTROUTING else _ROUTED.get(hook)
         arriving, self.live = self.live, []
         for variant in arriving:
             rule = variant.state.moved_by
@@ -255,7 +268,8 @@ def _orders(group: Sequence[Placed], active: Sequence[Placed]) -> Iterator[tuple
 def _rank(placed: Placed, decider: Decider) -> int:
     """People look at filter chains before others, and at a rule that accepts before a policy that does."""
     explicit = decider.rule is not None and not decider.rule.policy
-    return 2 * is_filter(*placed) + explicit
+    behind = base_of(placed[1]).hook is Hook.POSTROUTING
+    return 2 * is_filter(*placed) + explicit - 4 * behind
 
 
 def _outdo(before: _Acceptance, after: _Acceptance) -> _Acceptance:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TypeGuard
 
 from agent.analysis.path.address_types import Kinds, frame_kinds, kinds_of
+from agent.analysis.path.spans import Span
 from agent.model.packet import TCP, CtState, Field, Packet
 from agent.model.ruleset import (
     AnyBit,
@@ -53,7 +54,7 @@ class Bits:
     known: int
 
 
-Value = int | str | Kinds | Bits | Missing | None
+Value = int | str | Kinds | Bits | Span | Missing | None
 Fields = Mapping[Field, Value]
 
 
@@ -93,6 +94,7 @@ def read_fields(packet: Packet, *, delivered: bool) -> dict[Field, Value]:
         Field.CT_STATUS: None,
         Field.CT_DIRECTION: 0 if packet.ctstate == CtState.NEW else None,
         Field.CT_MARK: packet.connmark,
+        **original_tuple(packet if packet.ctstate == CtState.NEW else None),
         Field.MARK: packet.mark,
         Field.SADDR_TYPE: kinds_of(int(packet.source), version, own),
         Field.DADDR_TYPE: kinds_of(destination, version, here),
@@ -102,6 +104,21 @@ def read_fields(packet: Packet, *, delivered: bool) -> dict[Field, Value]:
         Field.PKTTYPE: frame_kinds(destination, version),
         Field.SKUID: None,
         Field.SKGID: None,
+        Field.ETHER_SADDR: packet.mac,
+        Field.ETHER_DADDR: None,
+        Field.PHYSDEV_IN: "" if packet.iif == "lo" else packet.physdev_in,
+        Field.PHYSDEV_OUT: packet.physdev_out,
+    }
+
+
+def original_tuple(first: Packet | None) -> dict[Field, Value]:
+    """What a connection remembers of its first packet, before any NAT; nothing is known when that packet is not."""
+    return {
+        Field.CT_SADDR: None if first is None else int(first.source),
+        Field.CT_DADDR: None if first is None else int(first.destination),
+        Field.CT_SPORT: None if first is None else first.sport,
+        Field.CT_DPORT: None if first is None else first.dport,
+        Field.CT_PROTOCOL: None if first is None else first.protocol,
     }
 
 
@@ -193,6 +210,8 @@ def _test(test: Test, value: Value) -> Tri:
         return value.among(test.words)
     if type(value) is Bits:
         return _test_bits(test, value)
+    if type(value) is Span:
+        return value.passes(test)
     return _NO if value is Missing.ABSENT else _UNKNOWN
 
 

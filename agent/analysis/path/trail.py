@@ -5,7 +5,7 @@ harmless when both of its sides reach the same exits; whether a difference in ex
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
 
@@ -136,6 +136,24 @@ def _union(reach: list[Exits], targets: Iterable[Target]) -> Exits:
         if not more <= result:
             result = more if result <= more else result | more
     return result
+
+
+def ends_of(visit: Visit) -> Visit:
+    """The same visit with exits that differ in the packet's state alone taken as one: how a way ends, not with what.
+
+    Of several deciders the last is kept; where there are several, none of them is sure.
+    """
+    bare = {exit_: replace(exit_, state=None) for exit_ in visit.exits}
+    exits = {bare[exit_]: decider for exit_, decider in visit.exits.items()}
+
+    def strip(reached: Exits) -> Exits:
+        return frozenset(bare[exit_] for exit_ in reached)
+
+    return Visit(
+        exits,
+        tuple(replace(fork, sides=tuple(map(strip, fork.sides))) for fork in visit.forks),
+        tuple((callee, {exit_: strip(reached) for exit_, reached in went.items()}) for callee, went in visit.calls),
+    )
 
 
 def decisive(root: Visit) -> tuple[Fork, ...]:

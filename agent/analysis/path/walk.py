@@ -6,17 +6,20 @@ by; of several, that of a way without a maybe, else the last. Base chains that r
 (`journey`): where they answer alike, the first in the ruleset's order decides.
 
 An ACCEPT is decided by the last rule that accepts in a filter chain of the last hook, else by the policy of the last such
-chain; raw, mangle, nat and security chains count only where there is no other. Without any base chain nothing decides.
+chain; raw, mangle, nat and security chains count only where there is no other, and postrouting only where the hook before it
+has none. Without any base chain nothing decides.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
+from agent.analysis.path.answer import answer_to, turn
 from agent.analysis.path.journey import Journey
-from agent.analysis.path.state import Traveller
+from agent.analysis.path.state import State, Traveller
 from agent.analysis.path.steps import Steps
-from agent.analysis.path.trail import End, Exit, Fork, decisive
+from agent.analysis.path.trail import End, Exit, Fork, Visit, decisive, ends_of
 from agent.model.explanation import Assumption, RuleRef, Step, Verdict
 from agent.model.packet import Packet
 from agent.model.ruleset import Hook, Ruleset
@@ -40,7 +43,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """The answer. With more than one outcome it is UNDECIDED, `decided_by` None, and `assumptions` says what it hangs on."""
+    """The answer. With more than one outcome it is UNDECIDED, `decided_by` None, and `assumptions` says what it hangs on.
+
+    `arrivals` are the packets that may come through all hooks, as the rules have left them.
+    """
 
     verdict: Verdict
     reply: str | None
@@ -48,25 +54,52 @@ class Walk:
     outcomes: tuple[Outcome, ...]
     assumptions: tuple[Assumption, ...]
     steps: tuple[Step, ...]
+    arrivals: tuple[State, ...] = ()
 
 
 def walk(ruleset: Ruleset, packet: Packet, hooks: Sequence[Hook]) -> Walk:
-    """Walks these hooks in order. With INPUT among them the packet's destination is taken as the node's own.
+    """Walks these hooks in order. With INPUT among them the packet's destination is taken as the node's own, with FORWARD not.
 
     The packet is as it enters the first hook; `ctstate` is what conntrack makes of it, or made of it when it came by lo.
     """
+    there, _ = walk_both_ways(ruleset, packet, hooks, ())
+    return there
+
+
+def walk_both_ways(ruleset: Ruleset, packet: Packet, hooks: Sequence[Hook], back: Sequence[Hook]) -> tuple[Walk, Walk | None]:
+    """The same, and the walk of the packet's answer through the hooks of `back`: None unless the packet surely arrives.
+
+    The answer belongs to the packet as it arrived: a maybe on the way there may be one that the answer hangs on.
+    """
     steps, serials = Steps(), count()
-    traveller = Traveller.of(packet, delivered=Hook.INPUT in hooks)
-    journey = Journey(ruleset, traveller, steps, serials)
+    asked = Traveller.of(packet, hooks)
+    arrived = _go(Journey(ruleset, asked, steps, serials), hooks)
+    there = _account(arrived, steps)
+    answer = answer_to(packet)
+    if not back or answer is None or there.verdict is not Verdict.ACCEPT:
+        return there, None
+    steps = Steps()
+    answering = Traveller.answering(asked, answer, back)
+    journey = Journey(ruleset, answering, steps, serials)
+    journey.resume(arrived, partial(turn, asked, answering))
+    return there, _account(_go(journey, back), steps)
+
+
+def _go(journey: Journey, hooks: Sequence[Hook]) -> Visit:
     for hook in hooks:
         journey.pass_hook(hook)
-    root = journey.finish()
+    return journey.finish()
+
+
+def _account(way: Visit, steps: Steps) -> Walk:
+    root = ends_of(way)
     outcomes = tuple(Outcome(_VERDICTS[exit_.end], exit_.reply, decider.rule) for exit_, decider in root.exits.items())
+    arrivals = tuple(exit_.state for exit_ in way.exits if exit_.state is not None)
     first = outcomes[0]
     if len(outcomes) == 1 and first.verdict is not Verdict.UNDECIDED:
-        return Walk(first.verdict, first.reply, first.decided_by, outcomes, (), steps.told())
+        return Walk(first.verdict, first.reply, first.decided_by, outcomes, (), steps.told(), arrivals)
     assumptions = _assume(decisive(root), root.exits)
-    return Walk(Verdict.UNDECIDED, None, None, outcomes, assumptions, steps.told())
+    return Walk(Verdict.UNDECIDED, None, None, outcomes, assumptions, steps.told(), arrivals)
 
 
 def _assume(forks: Iterable[Fork], exits: Iterable[Exit]) -> tuple[Assumption, ...]:

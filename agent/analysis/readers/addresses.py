@@ -9,17 +9,17 @@ from agent.model.ruleset import Intervals, Masked
 # A leading zero is not here: inet_aton reads it as octal and people as decimal, so neither reading is safe.
 _OCTETS = {str(number): number for number in range(256)}
 WIDTH = {"ip": 32, "ip6": 128}
+EVERYWHERE = ("0.0.0.0/0", "::/0")  # iptables makes no test of it
 
 
 def parse_address(text: str, family: str) -> int | None:
     """The address as an integer, None when it is not one of that family (`ip` or `ip6`)."""
     if family == "ip":
-        octets = text.split(".", 4)
         try:
-            first, second, third, fourth = [_OCTETS[each] for each in octets]
+            first, second, third, fourth = text.split(".", 4)
+            return _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
         except (KeyError, ValueError):  # not an octet, not four of them
             return None
-        return first << 24 | second << 16 | third << 8 | fourth
     try:
         return int(IPv6Address(text)) if "%" not in text else None
     except AddressValueError:

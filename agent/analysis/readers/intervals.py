@@ -27,9 +27,14 @@ def merged(ranges: Iterable[tuple[int, int]]) -> Intervals:
 
 
 def masked(value: int, mask: int, bits: int) -> Intervals | Masked:
-    """`field & mask == value` for a field of that width; an interval when the mask is a prefix that keeps `value`."""
+    """`field & mask == value` for a field of that width; an interval when the mask is a prefix.
+
+    A value with bits that the mask cuts off is never there: no interval at all.
+    """
+    if value & ~mask:
+        return Intervals(())
     full = (1 << bits) - 1
     rest = full & ~mask
-    if rest & (rest + 1) == 0 and value & ~mask == 0:
+    if rest & (rest + 1) == 0:
         return Intervals(((value, value | rest),))
     return Masked(mask, value)

@@ -7,11 +7,14 @@ know, or a value that it cannot read, becomes `Unsure`: the rule is then a maybe
 from dataclasses import replace
 from functools import lru_cache
 
-from agent.analysis.readers.addresses import parse_network, parse_range
+from agent.analysis.readers.addresses import EVERYWHERE, parse_network, parse_range
+from agent.analysis.readers.bound_matches import READERS as BOUND_READERS
+from agent.analysis.readers.flow_matches import read_origin
 from agent.analysis.readers.header_matches import READERS as HEADER_READERS
 from agent.analysis.readers.intervals import exactly, masked
 from agent.analysis.readers.iptables_options import Option
 from agent.analysis.readers.kernel_state import Asked, Reader, unsure, why_unsure
+from agent.analysis.readers.link_matches import READERS as LINK_READERS
 from agent.analysis.readers.numerals import parse_masked
 from agent.analysis.readers.port_matches import READERS as PORT_READERS
 from agent.analysis.readers.services import parse_protocol
@@ -64,7 +67,7 @@ def _address(option: Option, family: str) -> tuple[Match, ...]:
     field = Field.SADDR if option.name == "-s" else Field.DADDR
     tests = [parse_network(each, family) for each in option.value.split(",")]
     if len(tests) == 1 and tests[0] is not None:
-        every = option.value in ("0.0.0.0/0", "::/0") and not option.negate
+        every = option.value in EVERYWHERE and not option.negate
         return () if every else (Compare(field, tests[0], option.negate),)
     compares = tuple(Compare(field, test) for test in tests if test is not None)
     if len(compares) != len(tests):
@@ -93,10 +96,10 @@ def _conntrack(asked: Asked) -> list[Match]:
             bits = [_STATUS.get(word) for word in option.value.upper().split(",")]
             known = sum({bit for bit in bits if bit is not None})
             test = None if None in bits else Compare(Field.CT_STATUS, AnyBit(known), option.negate)
-        elif option in state:
+        elif option.name in ("--ctstate", "--state"):
             continue
         else:
-            test = None
+            test = read_origin(option, asked.family)
         if test is None:
             found.append(unsure(option, f"{option.name} asks for the flow's conntrack entry, which is kernel state"))
         elif state:  # conntrack_mt: without an entry the state alone decides
@@ -163,6 +166,8 @@ def _comment(asked: Asked) -> list[Match]:
 _READERS: dict[str, Reader] = {
     **PORT_READERS,
     **HEADER_READERS,
+    **LINK_READERS,
+    **BOUND_READERS,
     "addrtype": _addrtype,
     "comment": _comment,
     "connmark": _connmark,

@@ -31,6 +31,7 @@ _OWNERS = {"", "tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmp6", "icmpv6
 _VALUES = {
     "-f": 0, "--syn": 0, "--tcp-flags": 2, "--notrack": 0, "--socket-exists": 0, "--limit-iface-in": 0, "--limit-iface-out": 0,
     "--save-mark": 0, "--restore-mark": 0, "--random": 0, "--random-fully": 0, "--persistent": 0,
+    "--return-nomatch": 0, "--update-counters": 0, "--update-subcounters": 0,
     **dict.fromkeys(
         (
             "-s", "-d", "-p", "-i", "-o", "--sport", "--source-port", "--dport", "--destination-port", "--sports",
@@ -77,13 +78,19 @@ class Extension(NamedTuple):
 
 @dataclass(slots=True)
 class Specification:
-    """A rule's words, sorted. `goto` tells `-g` from `-j`; `counts` is what `-c` gave; `leftovers` were not understood."""
+    """A rule's words, sorted. `goto` tells `-g` from `-j`; `leftovers` were not understood.
+
+    `counts` is what `-c` gave, and `counts_at` where it stands when the rule reads the same without it; `owner` is the first
+    match that takes the options of the protocol.
+    """
 
     builtin: list[Option] = field(default_factory=list)
     matches: list[Extension] = field(default_factory=list)
+    owner: Extension | None = None
     target: Extension | None = None
     goto: bool = False
     counts: tuple[str, ...] = ()
+    counts_at: int | None = None
     leftovers: list[str] = field(default_factory=list)
 
 
@@ -103,7 +110,7 @@ def sort_words(words: list[str]) -> Specification:
                 found.leftovers.append(word)
             current = Extension(name, [])
             if start == "-m":
-                found.matches.append(current)
+                _append(found, current)
             else:
                 found.target, found.goto = current, start == "-g"
         elif word in _SINGLE and at < end and words[at] != "!":
@@ -113,7 +120,11 @@ def sort_words(words: list[str]) -> Specification:
             negate = True
             continue
         elif word in ("-c", "--set-counters"):
+            if negate:
+                found.leftovers.append("!")
             found.counts, at = tuple(words[at : at + 2]), at + 2
+            # Where iptables prints it nothing before it can lay hold of what follows.
+            found.counts_at = at - 3 if at >= end or words[at] in _STARTS else None
         elif word[0] == "-" and len(word) > 1:
             option, at = _take(found, words, at, negate)
             _place(found, current, option)
@@ -123,6 +134,12 @@ def sort_words(words: list[str]) -> Specification:
     if negate:
         found.leftovers.append("!")
     return found
+
+
+def _append(found: Specification, match: Extension) -> None:
+    found.matches.append(match)
+    if found.owner is None and match.name in _OWNERS:
+        found.owner = match
 
 
 def _take(found: Specification, words: list[str], at: int, negate: bool) -> tuple[Option, int]:
@@ -154,10 +171,9 @@ def _place(found: Specification, current: Extension | None, option: Option) -> N
     if name in _BUILTIN:
         found.builtin.append(option)
     elif name in _PROTOCOL and (current is None or current.name not in _OWNERS):
-        owner = next((each for each in found.matches if each.name in _OWNERS), None)
-        if owner is None:
-            owner = Extension("", [])
-            found.matches.append(owner)
+        owner = found.owner or Extension("", [])
+        if found.owner is None:
+            _append(found, owner)
         owner.options.append(option)
     elif current is None or name[:2] != "--":
         found.leftovers.append(str(option))

@@ -26,11 +26,15 @@ class Part(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a rule says. `fault` is a sentence when a word had no place; the parts then end in an `Unclear`."""
+    """What a rule says. `fault` is a sentence when a word had no place; the parts then end in an `Unclear`.
+
+    `counter` stands in three words, of which the first is at `counter_at` when the rule reads the same without them.
+    """
 
     parts: list[Part]
     comment: str = ""
     counter: Counter | None = None
+    counter_at: int | None = None
     fault: str = ""
 
     @property
@@ -42,16 +46,16 @@ class Reading(NamedTuple):
 def read_words(words: list[str], family: str, chains: frozenset[str]) -> Reading:
     """The words after `-A CHAIN`, understood. `family` is `ip` or `ip6`, `chains` the names of the table's chains."""
     specification = sort_words(words)
-    protocol, comment = None, ""
-    builtin: tuple[Statement, ...] = ()
+    protocol, comments = None, list[str]()
+    builtin: list[Statement] = []
     for option in specification.builtin:
         builtin += read_builtin(option, family)
         if option.name == "-p" and not option.negate:
             protocol = parse_protocol(option.value)
-    parts = [Part("", builtin)]
+    parts = [Part("", tuple(builtin))]
     for name, options in specification.matches:
         if name == "comment" and len(options) == 1 and options[0].name == "--comment":
-            comment = f"{comment} {options[0].value}" if comment else options[0].value
+            comments.append(options[0].value)
             parts.append(Part(name, ()))
         else:
             parts.append(Part(name, read_match(name, tuple(options), family, protocol)))
@@ -62,7 +66,7 @@ def read_words(words: list[str], family: str, chains: frozenset[str]) -> Reading
     elif specification.target is not None:
         actions = read_target(specification.target, specification.goto, family, chains)
         parts.append(Part(specification.target.name, actions, True))
-    return Reading(parts, comment, parse_counter(specification.counts), fault)
+    return Reading(parts, " ".join(filter(None, comments)), parse_counter(specification.counts), specification.counts_at, fault)
 
 
 @lru_cache(maxsize=1024)  # most rules of a large set never counted a packet

@@ -19,6 +19,7 @@ class Asked:
 Reader = Callable[[Asked], list[Match]]
 
 _STATE = {
+    "ah": "it asks for the AH header, which is not followed here",
     "bpf": "a BPF program decides",
     "cgroup": "the sending process's cgroup decides",
     "cluster": "a hash over the flow and the cluster's node count decides",
@@ -30,6 +31,7 @@ _STATE = {
     "devgroup": "the interface's group number is kernel state",
     "dst": "it asks for an IPv6 extension header",
     "ecn": "it asks for ECN bits, which are not followed here",
+    "esp": "it asks for the ESP header, which is not followed here",
     "eui64": "it asks for the sender's link-layer address",
     "frag": "it asks for an IPv6 extension header",
     "hashlimit": "a rate per flow is kernel state",
@@ -38,10 +40,10 @@ _STATE = {
     "ipv6header": "it asks for an IPv6 extension header",
     "ipvs": "the IPVS connection table is kernel state",
     "limit": "a rate limit is kernel state",
-    "mac": "the sender's link-layer address is not followed here",
+    "mac": "the sender's link-layer address is not in this reading",
     "nfacct": "an accounting object's quota is kernel state",
     "osf": "the sender's TCP fingerprint is not followed here",
-    "physdev": "the bridge port the packet came by is not followed here",
+    "physdev": "the bridge port that it asks for is not in this reading",
     "policy": "the packet's IPsec policy is kernel state",
     "quota": "what is left of a quota is kernel state",
     "quota2": "what is left of a quota is kernel state",

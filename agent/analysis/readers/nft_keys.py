@@ -6,6 +6,7 @@ transport header, `ip saddr` in an inet table first asks for IPv4. Those tests a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from agent.analysis.readers.intervals import exactly
@@ -13,10 +14,12 @@ from agent.analysis.readers.iptables_matches import TRACKED
 from agent.analysis.readers.nft_values import (
     ADDRESS,
     ADDRESS6,
+    ADDRESS_TYPE,
     BYTE,
     DIRECTION,
     DSCP,
     FLAGS,
+    FRAME_TYPE,
     ICMP6_CODE,
     ICMP6_TYPE,
     ICMP_CODE,
@@ -28,7 +31,6 @@ from agent.analysis.readers.nft_values import (
     STATE,
     STATUS,
     VERSION,
-    WORD,
     Kind,
     port_kind,
 )
@@ -76,7 +78,7 @@ _METAS: dict[str, tuple[Field, Kind]] = {
     "mark": (Field.MARK, NUMBER),
     "skuid": (Field.SKUID, NUMBER),
     "skgid": (Field.SKGID, NUMBER),
-    "pkttype": (Field.PKTTYPE, WORD),
+    "pkttype": (Field.PKTTYPE, FRAME_TYPE),
     "length": (Field.LENGTH, NUMBER),
 }
 _CTS: dict[str, tuple[Field, Kind]] = {
@@ -102,10 +104,10 @@ class Key:
 
 def read_key(expression: Any, family: str) -> Key | None:
     """The key that an expression reads in a table of that family. None when it is not understood."""
-    if not isinstance(expression, Mapping) or len(expression) != 1:
+    if not isinstance(expression, dict) or len(expression) != 1:
         return None
     name, body = next(iter(expression.items()))
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return None
     if name == "payload":
         return _payload(str(body.get("protocol")), str(body.get("field")), family)
@@ -118,6 +120,7 @@ def version_test(word: str, family: str) -> tuple[Compare, ...]:
     return () if test is None or _OWN.get(family) == test else (test,)
 
 
+@lru_cache(maxsize=1024)  # all rules share a few keys
 def _payload(protocol: str, field: str, family: str) -> Key | None:
     known = _PAYLOADS.get((protocol, field))
     if known is None:
@@ -146,4 +149,4 @@ def _fib(body: Mapping[str, Any]) -> Key | None:
     fields = {"saddr": Field.SADDR_TYPE, "daddr": Field.DADDR_TYPE}
     if body.get("result") != "type" or not isinstance(single, str) or single not in fields:
         return None
-    return Key(fields[single], WORD)
+    return Key(fields[single], ADDRESS_TYPE)

@@ -1,6 +1,5 @@
 """nft's `... set ...` statements: arithmetic on marks, and what other writes make unknown."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from agent.analysis.readers.nft_keys import read_key
@@ -21,7 +20,7 @@ _MARKS = {"meta mark": Field.MARK, "ct mark": Field.CT_MARK}
 def read_write(body: Any, family: str) -> list[Action]:
     """A `mangle` statement: what it does to a mark, or which field is not known afterwards."""
     text = render_statement({"mangle": body})
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         return [Forget(tuple(Field), text, f"{text} is not understood by this version")]
     target = render(body.get("key"))
     if target in _MARKS:
@@ -47,7 +46,7 @@ def _arithmetic(value: Any, depth: int) -> tuple[Field | None, int, int] | None:
     """A value as `(source & keep) ^ flip`, the source None for a constant. None when it is anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _ALL:
         return None, 0, value
-    if not isinstance(value, Mapping) or len(value) != 1 or depth == 0:
+    if not isinstance(value, dict) or len(value) != 1 or depth == 0:
         return None
     source = _MARKS.get(render(value))
     if source is not None:

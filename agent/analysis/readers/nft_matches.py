@@ -1,15 +1,16 @@
 """nft's `match` statements and the lookup half of verdict maps, from JSON to tests."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from agent.analysis.readers.intervals import between, exactly, masked
 from agent.analysis.readers.nft_keys import Key, read_key
 from agent.analysis.readers.nft_text import render, render_statement
-from agent.analysis.readers.nft_values import Kind, read_number, read_test, unwrapped
+from agent.analysis.readers.nft_values import read_number, read_test, unwrapped
 from agent.model.packet import Field
 from agent.model.ruleset import AnyBit, AnyOf, Compare, Lookup, Match, Names, Test, Unsure
 
+_Made = TypeVar("_Made")
 _OFFSET_MASK = 0x1FFF  # ip frag-off: what is not a flag is the fragment's offset
 
 
@@ -20,28 +21,32 @@ class Sets:
         """`elements` has the raw JSON elements by set or map name; `family` is the table's."""
         self.family = family
         self._elements = elements
-        self._read: dict[tuple[str, tuple[Key, ...]], tuple[tuple[Test, ...], ...] | None] = {}
+        self._made: dict[object, Any] = {}
 
     def raw(self, data: Any) -> list[Any] | None:
         """The elements of an anonymous set or of `@name`. None when there is no such set."""
         if isinstance(data, str) and data.startswith("@"):
             data = self._elements.get(data[1:])
-        elif isinstance(data, Mapping):
+        elif isinstance(data, dict):
             data = data.get("set")
         return data if isinstance(data, list) else None
 
     def read(self, data: Any, keys: tuple[Key, ...]) -> tuple[tuple[Test, ...], ...] | None:
         """The elements as tests, one per key. None when the set or one element is not understood."""
-        name = (data, keys) if isinstance(data, str) else None
-        if name is not None and name in self._read:
-            return self._read[name]
-        raw = self.raw(data)
-        elements = None if raw is None else self._elements_of(raw, keys)
-        if name is not None:
-            self._read[name] = elements
-        return elements
+        if isinstance(data, str):
+            return self.once(("set", data, keys), lambda: self._elements_of(self.raw(data), keys))
+        return self._elements_of(self.raw(data), keys)
 
-    def _elements_of(self, raw: list[Any], keys: tuple[Key, ...]) -> tuple[tuple[Test, ...], ...] | None:
+    def once(self, name: object, make: Callable[[], _Made]) -> _Made:
+        """What `make` gives, made once under that name: many rules may ask for one large set."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: _Made = self._made[name]
+        return made
+
+    def _elements_of(self, raw: list[Any] | None, keys: tuple[Key, ...]) -> tuple[tuple[Test, ...], ...] | None:
+        if raw is None:
+            return None
         if len(keys) == 1:
             test = _test([unwrapped(each) for each in raw], keys[0]) if raw else None
             return () if not raw else None if test is None else ((test,),)
@@ -52,7 +57,7 @@ class Sets:
 
 def read_keys(expression: Any, family: str) -> tuple[Key, ...] | None:
     """The keys of `ip saddr . tcp dport`, or the one key. None when one of them is not understood."""
-    parts = expression.get("concat") if isinstance(expression, Mapping) else None
+    parts = expression.get("concat") if isinstance(expression, dict) else None
     keys = [read_key(each, family) for each in (parts if isinstance(parts, list) else [expression])]
     known = tuple(key for key in keys if key is not None)
     return known if known and len(known) == len(keys) else None
@@ -60,14 +65,14 @@ def read_keys(expression: Any, family: str) -> tuple[Key, ...] | None:
 
 def implied_by(keys: Sequence[Key]) -> list[Match]:
     """The tests that hold before the keys can be read, each once."""
-    return list(dict.fromkeys(test for key in keys for test in key.implied))
+    return list(keys[0].implied) if len(keys) == 1 else list(dict.fromkeys(test for key in keys for test in key.implied))
 
 
 def read_element(element: Any, keys: tuple[Key, ...]) -> tuple[Test, ...] | None:
     """One element of a set as one test per key. None when it is not understood."""
     value = unwrapped(element)
     if len(keys) > 1:
-        values = value.get("concat") if isinstance(value, Mapping) else ["*"] * len(keys) if value == "*" else None
+        values = value.get("concat") if isinstance(value, dict) else ["*"] * len(keys) if value == "*" else None
         if not isinstance(values, list) or len(values) != len(keys):
             return None
     else:
@@ -86,7 +91,7 @@ def _test(values: list[Any], key: Key) -> Test | None:
 
 def read_match(body: Any, sets: Sets) -> list[Match]:
     """A `match` statement as tests; `Unsure` when its key, operator or value is not understood."""
-    if isinstance(body, Mapping):
+    if isinstance(body, dict):
         found = _read(body.get("op"), body.get("left"), body.get("right"), sets)
         if found is not None:
             return found
@@ -95,7 +100,7 @@ def read_match(body: Any, sets: Sets) -> list[Match]:
 
 
 def _read(operator: Any, left: Any, right: Any, sets: Sets) -> list[Match] | None:
-    if isinstance(left, Mapping) and "&" in left:
+    if isinstance(left, dict) and "&" in left:
         return _read_masked(operator, left["&"], right, sets)
     keys = read_keys(left, sets.family)
     if keys is None:
@@ -110,7 +115,7 @@ def _read(operator: Any, left: Any, right: Any, sets: Sets) -> list[Match] | Non
 
 
 def _is_set(right: Any) -> bool:
-    return (isinstance(right, str) and right.startswith("@")) or (isinstance(right, Mapping) and "set" in right)
+    return (isinstance(right, str) and right.startswith("@")) or (isinstance(right, dict) and "set" in right)
 
 
 def _looked_up(keys: tuple[Key, ...], elements: tuple[tuple[Test, ...], ...], negate: bool) -> Match:
@@ -122,6 +127,8 @@ def _looked_up(keys: tuple[Key, ...], elements: tuple[tuple[Test, ...], ...], ne
 def _compare(operator: Any, key: Key, right: Any) -> Match | None:
     if operator in ("in", "!"):
         bits = read_number(right, key.kind) if key.kind.flags else None
+        if bits and key.field is Field.TCP_FLAGS:  # the same test as `--tcp-flags ... NONE`, so that the two readings are alike
+            return Compare(key.field, masked(0, bits, key.kind.bits), operator == "in")
         return None if not bits else Compare(key.field, AnyBit(bits), operator == "!")
     if operator in ("==", "!="):
         # `== a,b` on flags would be a list, which nft means as "any of": only a single value is sure.
@@ -146,18 +153,22 @@ def _read_masked(operator: Any, operands: Any, right: Any, sets: Sets) -> list[M
     mask = None if key is None else read_number(operands[1], key.kind)
     if key is None or mask is None:
         return None
-    negate = operator == "!="
-    values = sets.raw(right) if _is_set(right) else [right]
-    numbers = [read_number(unwrapped(each), key.kind) for each in values or ()]
-    known = tuple(_masked(key.field, each, mask, key.kind) for each in numbers if each is not None)
-    if values is None or len(known) != len(numbers):
+    if isinstance(right, str) and right.startswith("@"):
+        known = sets.once(("masked", right, key, mask), lambda: _masked(key, mask, sets.raw(right)))
+    else:
+        known = _masked(key, mask, sets.raw(right) if _is_set(right) else [right])
+    if known is None:
         return None
+    negate = operator == "!="
     match = Compare(key.field, known[0].test, negate) if len(known) == 1 else AnyOf(known, negate)
     return [*implied_by([key]), match]
 
 
-def _masked(field: Field, value: int, mask: int, kind: Kind) -> Compare:
-    return Compare(field, masked(value, mask, kind.bits))
+def _masked(key: Key, mask: int, values: list[Any] | None) -> tuple[Compare, ...] | None:
+    """One test for each value; None when one of them is not understood."""
+    numbers = [read_number(unwrapped(each), key.kind) for each in values or ()]
+    known = tuple(Compare(key.field, masked(each, mask, key.kind.bits)) for each in numbers if each is not None)
+    return None if values is None or len(known) != len(numbers) else known
 
 
 def _fragment(operands: list[Any], right: Any, family: str) -> list[Match] | None:

@@ -17,11 +17,11 @@ def render_statement(statement: Any) -> str:
     """One statement, such as `tcp dport 22` or `reject with icmp host-prohibited`; numbers that move by themselves (counters,
     used quota) are left out, so that a rule has the same text in every reading.
     """
-    if not isinstance(statement, Mapping) or len(statement) != 1:
+    if not isinstance(statement, dict) or len(statement) != 1:
         return _plain(statement)
     name, body = next(iter(statement.items()))
     write = _STATEMENTS.get(name)
-    if write is not None and isinstance(body, Mapping):
+    if write is not None and isinstance(body, dict):
         return write(name, body)
     return f"{name} {_pairs(body)}".strip()
 
@@ -30,7 +30,7 @@ def render(expression: Any, depth: int = 0) -> str:
     """One expression: a key such as `ip saddr`, or a value such as `{ 22, 80-90 }`."""
     if isinstance(expression, list) and depth < _DEEP:
         return ",".join(render(each, depth + 1) for each in expression)
-    if not isinstance(expression, Mapping) or len(expression) != 1 or depth >= _DEEP:
+    if not isinstance(expression, dict) or len(expression) != 1 or depth >= _DEEP:
         return _plain(expression)
     name, body = next(iter(expression.items()))
     if name in _JOINED and isinstance(body, list):
@@ -38,7 +38,7 @@ def render(expression: Any, depth: int = 0) -> str:
     if name == "set" and isinstance(body, list):
         return "{ " + ", ".join(_element(each, depth + 1) for each in body) + " }"
     write = _EXPRESSIONS.get(name)
-    if write is not None and isinstance(body, Mapping):
+    if write is not None and isinstance(body, dict):
         return write(body, depth + 1)
     return f"{name} {_pairs(body)}".strip()
 
@@ -50,7 +50,7 @@ def _plain(value: Any) -> str:
 
 
 def _pairs(body: Any) -> str:
-    if isinstance(body, Mapping):
+    if isinstance(body, dict):
         return " ".join(f"{key} {_plain(value)}" for key, value in body.items())
     return "" if body is None else _plain(body)
 

@@ -19,13 +19,15 @@ from agent.model.ruleset import Names, Test, Words
 class Kind:
     """What values a key takes. `number` reads one as an integer of `bits` bits; without it values are words or names.
 
+    `words` has the words that iptables uses otherwise, by nft's; every other word is the same.
+
     `flags` tells keys whose values are bits of a mask: nft tests those with `in` and `!`.
     """
 
     bits: int = 32
     number: Callable[[str], int | None] | None = None
     flags: bool = False
-    words: bool = False
+    words: Mapping[str, str] | None = None
 
 
 def _named(names: Mapping[str, int], bits: int) -> Callable[[str], int | None]:
@@ -63,8 +65,13 @@ DIRECTION = Kind(8, _named({"original": 0, "reply": 1}, 8))
 STATE = Kind(32, _named(_STATES, 32), flags=True)
 STATUS = Kind(32, _named(_STATUS, 32), flags=True)
 FLAGS = Kind(8, _named({name.lower(): bit for name, bit in TCP_FLAGS.items()} | {"ecn": 64, "cwr": 128}, 8), flags=True)
-WORD = Kind(words=True)
+FRAME_TYPE = Kind(words={"host": "unicast"})
+# nft gives one type to an address; for iptables a local IPv6 address is unicast as well.
+ADDRESS_TYPE = Kind(words={"unicast": "only unicast"})
 NAME = Kind()
+
+
+_NOTHING = (1, 0)  # a range without a number in it
 
 
 def port_kind(protocol: int | None) -> Kind:
@@ -82,7 +89,7 @@ def read_number(value: Any, kind: Kind) -> int | None:
     if isinstance(value, str):
         return kind.number(value)
     if kind.flags:
-        several = value.get("|") if isinstance(value, Mapping) and len(value) == 1 else value
+        several = value.get("|") if isinstance(value, dict) and len(value) == 1 else value
         bits = [read_number(each, kind) for each in several] if isinstance(several, list) else [None]
         total = 0
         for bit in bits:
@@ -94,16 +101,17 @@ def read_number(value: Any, kind: Kind) -> int | None:
 
 
 def _read_span(value: Any, kind: Kind) -> tuple[int, int] | None:
+    """The inclusive range of one value. nft prints `& mask == value` as a prefix even where the mask cuts off bits of it."""
     if value == "*":  # the catch-all element of a set
         return 0, (1 << kind.bits) - 1
-    if isinstance(value, Mapping) and len(value) == 1:
+    if isinstance(value, dict) and len(value) == 1:
         prefix, ends = value.get("prefix"), value.get("range")
-        if isinstance(prefix, Mapping):
+        if isinstance(prefix, dict):
             address, length = read_number(prefix.get("addr"), kind), prefix.get("len")
             if address is None or not isinstance(length, int) or not 0 <= length <= kind.bits:
                 return None
             rest = (1 << (kind.bits - length)) - 1
-            return address & ~rest, address | rest
+            return (address, address | rest) if not address & rest else _NOTHING
         if isinstance(ends, list) and len(ends) == 2:
             low, high = read_number(ends[0], kind), read_number(ends[1], kind)
             return None if low is None or high is None or low > high else (low, high)
@@ -116,17 +124,17 @@ def read_test(values: Iterable[Any], kind: Kind) -> Test | None:
     found = list(values)
     if kind.number is not None:
         spans = [span for each in found if (span := _read_span(each, kind)) is not None]
-        return merged(spans) if len(spans) == len(found) else None
+        return merged(span for span in spans if span != _NOTHING) if len(spans) == len(found) else None
     names = [each for each in found if isinstance(each, str) and each]
     if len(names) != len(found):
         return None
-    if kind.words:
-        return Words(tuple("unicast" if each == "host" else each for each in names))
+    if kind.words is not None:
+        return Words(tuple(kind.words.get(each, each) for each in names))
     return None if any("\\" in each or "*" in each[:-1] for each in names) else Names(tuple(names))
 
 
 def unwrapped(element: Any) -> Any:
     """A set's element without its timeout, counter and comment."""
-    while isinstance(element, Mapping) and isinstance(element.get("elem"), Mapping):
+    while isinstance(element, dict) and isinstance(element.get("elem"), dict):
         element = element["elem"].get("val")
     return element

@@ -2,14 +2,19 @@
 
 It never raises and loses nothing: a line that looks like a rule but is not understood is kept as a rule that may do
 anything, and every line that could not be read has its sentence in `problems`.
+
+Lines are first sorted to their chains as they are, and understood when the names of all chains are known: through shapes.py
+where a rule is one of many alike, else word by word. A rule keeps its line, and nothing else is kept twice.
 """
 
 import re
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from agent.analysis.readers.iptables_rule import ANYTHING, parse_counter, read_words
-from agent.analysis.readers.tokens import logical_lines, words
+from agent.analysis.readers.shapes import Shapes
+from agent.analysis.readers.tokens import logical_lines, without_words, words
 from agent.model.ruleset import (
     Backend,
     Base,
@@ -33,25 +38,26 @@ _TABLES = {
     frozenset(("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")): "nat",
     frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")): "mangle",
 }
+_QUOTED = 5  # lines that are not understood: the first few show what kind of text it is
 _DECLARATION = re.compile(r":(\S+)(?:[ \t]+([A-Z]+|-))?(?:[ \t]+\[(\d+):(\d+)\])?", re.ASCII)
 _COUNTS = re.compile(r"\[(\d+):(\d+)\][ \t]+", re.ASCII)
-_LISTED_COUNTS = re.compile(r" -c \d+ \d+(?= |$)", re.ASCII)
 _EDITS = {"-I", "--insert", "-R", "--replace", "-D", "--delete", "-F", "--flush", "-X", "-Z", "-E"}
-
-
-class _Rule(NamedTuple):
-    line: int
-    text: str
-    counter: Counter | None
-    understood: bool = True
 
 
 @dataclass(slots=True)
 class _Chain:
+    """`lines` are those of its rules as they stand in the text, `numbers` the lines' numbers, `edits` those that edit it."""
+
     policy: str = ""
     counter: Counter | None = None
     declared: bool = False
-    rules: list[_Rule] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    numbers: "array[int]" = field(default_factory=lambda: array("L"))
+    edits: list[str] = field(default_factory=list)
+
+    def add(self, number: int, line: str) -> None:
+        self.lines.append(line)
+        self.numbers.append(number)
 
 
 @dataclass(slots=True)
@@ -60,7 +66,10 @@ class _Table:
     chains: dict[str, _Chain] = field(default_factory=dict)
 
     def chain(self, name: str) -> _Chain:
-        return self.chains.setdefault(name, _Chain())
+        found = self.chains.get(name)
+        if found is None:
+            found = self.chains[name] = _Chain()
+        return found
 
 
 class _Reader:
@@ -73,9 +82,15 @@ class _Reader:
         self.listed = _Table("")  # what stood outside any table: `iptables -S`
         self.adrift = False  # chains of iptables-save without its table lines, or rules beside the tables
         self.problems: list[str] = []
+        self.strange = 0  # lines that are nothing of iptables-save's
 
     def read(self, number: int, line: str) -> None:
         """Takes one logical line."""
+        if line.startswith("-A "):  # nearly all lines of a large text
+            split = line.split(maxsplit=2)
+            if len(split) > 1:
+                (self.table or self.listed).chain(split[1]).add(number, line)
+                return
         if line[0] == "#":
             return
         if line[0] == "*":
@@ -85,7 +100,9 @@ class _Reader:
         elif line == "COMMIT":
             self.table = None
         elif not self._read_command(number, line):
-            self.problems.append(f"Line {number} is not understood: {line}")
+            self.strange += 1
+            if self.strange <= _QUOTED:
+                self.problems.append(f"Line {number} is not understood: {line}")
 
     def _open(self, number: int, name: str) -> None:
         if name in self.tables:
@@ -105,15 +122,12 @@ class _Reader:
 
     def _read_command(self, number: int, line: str) -> bool:
         """A line that starts with a command, or with a counter and a command. False when it is none."""
-        counter = None
         counts = _COUNTS.match(line)
-        if counts is not None:
-            counter, line = parse_counter((counts[1], counts[2])), line[counts.end() :]
-        split = line.split(maxsplit=2)
+        split = (line if counts is None else line[counts.end() :]).split(maxsplit=2)
         table = self.table or self.listed
         command, name = (*split, "", "")[:2]
         if command in ("-A", "--append") and name:
-            table.chain(name).rules.append(_Rule(number, line, counter))
+            table.chain(name).add(number, line)
         elif command in ("-N", "--new-chain") and name:
             table.chain(name).declared = True
         elif command in ("-P", "--policy") and len(split) > 2:
@@ -121,9 +135,8 @@ class _Reader:
             chain.declared, chain.policy = True, rest[0].lower()
             chain.counter = parse_counter(tuple(rest[2:4])) if rest[1:2] == ["-c"] else None
         elif command in _EDITS and name:
-            fault = f"Line {number} edits a chain, which a saved ruleset does not: {line}"
-            self.problems.append(fault)
-            table.chain(name).rules.insert(0, _Rule(number, line, counter, understood=False))
+            self.problems.append(f"Line {number} edits a chain, which a saved ruleset does not: {line}")
+            table.chain(name).edits.append(line)
         else:
             return False
         return True
@@ -138,16 +151,18 @@ class _Reader:
                 self.tables[self.listed.name] = self.listed
         tables = tuple(self._finish_table(table) for table in self.tables.values())
         adrift = "Chains or rules stand outside any table: which table each belongs to is not known, and some may be missing."
-        unread = (adrift,) if self.adrift else ()
+        unread: tuple[str, ...] = (adrift,) if self.adrift else ()
+        if self.strange:
+            unread += (f"{self.strange} line(s) are not understood: what they were meant to say is missing.",)
         return Ruleset(tables, (*self.problems, *unread), unread)
 
     def _finish_table(self, table: _Table) -> Table:
-        names = frozenset(table.chains)
-        chains = tuple(self._finish_chain(table.name, name, chain, names) for name, chain in table.chains.items())
+        shapes = Shapes(self.family, frozenset(table.chains))
+        chains = tuple(self._finish_chain(table.name, name, chain, shapes) for name, chain in table.chains.items())
         return Table(self.backend, self.family, table.name, chains)
 
-    def _finish_chain(self, table: str, name: str, chain: _Chain, names: frozenset[str]) -> Chain:
-        rules = tuple(self._finish_rule(count, rule, names) for count, rule in enumerate(chain.rules, 1))
+    def _finish_chain(self, table: str, name: str, chain: _Chain, shapes: Shapes) -> Chain:
+        rules = tuple(self._finish_rules(name, chain, shapes))
         hook = _HOOKS.get(name)
         if hook is None or table not in _PRIORITIES:
             if hook is not None:
@@ -166,17 +181,37 @@ class _Reader:
         priority = _NAT_SOURCE if late else _PRIORITIES[table]
         return Chain(name, rules, Base(kind, hook, priority, chain.policy.strip("-") or "accept", chain.counter))
 
-    def _finish_rule(self, count: int, rule: _Rule, names: frozenset[str]) -> Rule:
-        if not rule.understood:
+    def _finish_rules(self, name: str, chain: _Chain, shapes: Shapes) -> Iterator[Rule]:
+        """The chain's rules; what edits it stands before them, because it may do anything."""
+        for count, line in enumerate(reversed(chain.edits), 1):
             why = "the line edits the chain, which a saved ruleset does not"
-            return Rule(count, rule.text, (Forget(ANYTHING, rule.text, why), Unclear(rule.text, why)), counter=rule.counter)
-        reading = read_words(words(rule.text)[2:], self.family, names)
+            text, counter = _without_counter(line)
+            yield Rule(count, text, (Forget(ANYTHING, text, why), Unclear(text, why)), counter=counter)
+        plain = f"-A {name} "
+        start = len(plain) - 1
+        for count, line in enumerate(chain.lines, len(chain.edits) + 1):
+            text, counter = (line, None) if line[0] == "-" else _without_counter(line)
+            alike = shapes.read(text[start:]) if text.startswith(plain) else None
+            if alike is None:
+                yield self._finish_rule(count, text, counter, chain, shapes)
+            else:
+                yield Rule(count, text, alike[0], None, counter, alike[1])
+
+    def _finish_rule(self, count: int, text: str, counter: Counter | None, chain: _Chain, shapes: Shapes) -> Rule:
+        """A rule that is unlike others, word by word."""
+        reading = read_words(words(text)[2:], self.family, shapes.chains)
         if reading.fault:
-            self.problems.append(f"Line {rule.line}: {reading.fault}.")
-        counter, text = rule.counter, rule.text
-        if reading.counter is not None:
-            counter, text = reading.counter, _LISTED_COUNTS.sub("", text, count=1)
+            self.problems.append(f"Line {chain.numbers[count - len(chain.edits) - 1]}: {reading.fault}.")
+        elif reading.counter is not None:
+            counter = reading.counter
+            text = text if reading.counter_at is None else without_words(text, reading.counter_at + 2, 3)
         return Rule(count, text, reading.statements, counter=counter, comment=reading.comment)
+
+
+def _without_counter(line: str) -> tuple[str, Counter | None]:
+    """The command of a line, and the counter that may stand before it."""
+    counts = _COUNTS.match(line)
+    return (line, None) if counts is None else (line[counts.end() :], parse_counter((counts[1], counts[2])))
 
 
 def parse(text: str, backend: Backend, family: str) -> Ruleset:
@@ -185,6 +220,8 @@ def parse(text: str, backend: Backend, family: str) -> Ruleset:
     Never raises; linear in the length of the text.
     """
     reader = _Reader(backend, family)
-    for number, line in logical_lines(text):
+    lines = logical_lines(text)
+    del text  # once all lines are cut, a text that nobody else holds on to is gone before the rules are made of them
+    for number, line in lines:
         reader.read(number, line)
     return reader.finish()

@@ -7,6 +7,7 @@ never raises: what is not understood is in `problems`, and a rule that is not un
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from reprlib import Repr
 from typing import Any
 
 from agent.analysis.readers.nft_matches import Sets
@@ -22,6 +23,8 @@ _NAMED = {
     "element", "tunnel",
 }  # fmt: skip
 _AWAKE = {"owner", "persist"}
+_SHORT = Repr()
+_SHORT.maxdict = 10  # a chain has nine properties
 
 _Name = tuple[str, str]
 
@@ -39,13 +42,13 @@ class _Reader:
 
     def read(self, item: Any) -> None:
         """Takes one object of the listing."""
-        if not isinstance(item, Mapping) or len(item) != 1:
+        if not isinstance(item, dict) or len(item) != 1:
             self.problems.append(f"An object of nft's listing is not understood: {_short(item)}")
             return
         kind, body = next(iter(item.items()))
         if kind in _NAMED:
             return
-        if kind not in ("table", "chain", "set", "map", "rule") or not isinstance(body, Mapping):
+        if kind not in ("table", "chain", "set", "map", "rule") or not isinstance(body, dict):
             self.problems.append(f"nft's listing has a {kind}, which is not understood: {_short(body)}")
             return
         table = (_short(body.get("family")), _short(body.get("name" if kind == "table" else "table")))
@@ -96,8 +99,7 @@ class _Reader:
         if hook is None or not isinstance(priority, int) or policy not in ("accept", "drop"):
             sentence = f"When chain {name} of table {' '.join(table)} runs is not understood: {_short(chain)}"
             self.problems.append(sentence)
-            if chain["hook"] != "egress":  # what leaves a device is not on its way in
-                self.unread.append(sentence)
+            self.unread.append(sentence)
             return None
         return Base(_short(chain.get("type", "filter")), hook, priority, policy)
 
@@ -106,11 +108,15 @@ class _Reader:
         items = expressions if isinstance(expressions, list) else [expressions]
         comment = comment if isinstance(comment, str) else _short(comment)
         statements: list[Statement] = []
+        seen: set[Statement] = set()
         try:
             for each in items:
-                # Tests that nft hides come back with every key: one of a kind is enough.
-                found = read_statement(each, sets, names)
-                statements += [one for one in found if not (_is_hidden(one) and one in statements)]
+                for one in read_statement(each, sets, names):
+                    if not _is_hidden(one):
+                        statements.append(one)
+                    elif one not in seen:  # tests that nft hides come back with every key: one of a kind is enough
+                        seen.add(one)
+                        statements.append(one)
             text = render_rule(items, comment)
         except RecursionError:
             text, why = "", "the rule nests deeper than nft writes"
@@ -127,22 +133,16 @@ def _is_hidden(statement: Statement) -> bool:
 def _counter(items: list[Any]) -> Counter | None:
     """The rule's first inline counter."""
     for item in items:
-        body = item.get("counter") if isinstance(item, Mapping) else None
-        if isinstance(body, Mapping):
+        body = item.get("counter") if isinstance(item, dict) else None
+        if isinstance(body, dict):
             packets, size = body.get("packets"), body.get("bytes")
             return Counter(packets, size) if isinstance(packets, int) and isinstance(size, int) else None
     return None
 
 
 def _short(value: Any) -> str:
-    """A string as it is; anything else as JSON, cut short."""
-    if isinstance(value, str):
-        return value
-    try:
-        text = json.dumps(value)
-    except RecursionError:
-        return "(nested too deep)"
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+    """A string as it is; anything else cut short, however deep it nests."""
+    return value if isinstance(value, str) else _SHORT.repr(value)
 
 
 def parse(text: str) -> Ruleset:
@@ -156,7 +156,7 @@ def parse(text: str) -> Ruleset:
         data, why = None, f": {error}"
     else:
         why = ""
-    listing = data.get("nftables") if isinstance(data, Mapping) else None
+    listing = data.get("nftables") if isinstance(data, dict) else None
     if not isinstance(listing, list):
         sentence = f"The output of nft is not a JSON listing{why}"
         return Ruleset((), (sentence,), (sentence,))

@@ -12,7 +12,7 @@ from agent.model.packet import PROTOCOLS, Field
 from agent.model.ruleset import AnyOf, Compare, Intervals, Lookup, Match, Unsure
 
 TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
-_PORTS = {
+PORTS = {
     "--sport": Field.SPORT, "--source-port": Field.SPORT, "--dport": Field.DPORT, "--destination-port": Field.DPORT,
     "--sports": Field.SPORT, "--source-ports": Field.SPORT, "--dports": Field.DPORT, "--destination-ports": Field.DPORT,
 }  # fmt: skip
@@ -33,7 +33,7 @@ def _transport(name: str, asked: Asked) -> list[Match]:
     for option in asked.options:
         if option.name in ("--sport", "--source-port", "--dport", "--destination-port"):
             ports = _parse_ports(option.value, number)
-            found.append(unsure(option) if ports is None else Compare(_PORTS[option.name], ports, option.negate))
+            found.append(unsure(option) if ports is None else Compare(PORTS[option.name], ports, option.negate))
         elif name == "tcp" and option.name in ("--tcp-flags", "--syn"):
             found.append(_flags(option))
         else:
@@ -61,12 +61,12 @@ def _multiport(asked: Asked) -> list[Match]:
     for option in asked.options:
         ports = [_parse_ports(each, asked.protocol) for each in option.value.split(",")]
         known = merged(span for each in ports if each is not None for span in each.ranges)
-        if None in ports or (option.name not in _PORTS and option.name != "--ports"):
+        if None in ports or (option.name not in PORTS and option.name != "--ports"):
             found.append(unsure(option))
         elif option.name == "--ports":
             found.append(AnyOf((Compare(Field.SPORT, known), Compare(Field.DPORT, known)), option.negate))
         else:
-            found.append(Compare(_PORTS[option.name], known, option.negate))
+            found.append(Compare(PORTS[option.name], known, option.negate))
     return found
 
 

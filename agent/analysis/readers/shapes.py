@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from agent.analysis.readers.addresses import EVERYWHERE, parse_network
 from agent.analysis.readers.intervals import exactly
 from agent.analysis.readers.iptables_matches import read_builtin, read_match
 from agent.analysis.readers.iptables_options import Extension, Option, sort_words
@@ -55,9 +56,9 @@ class Shapes:
     """The shapes seen so far in one table. `family` is `ip` or `ip6`, `chains` the names of the table's chains."""
 
     def __init__(self, family: str, chains: frozenset[str]) -> None:
-        self._family, self._chains = family, chains
+        self._family, self.chains = family, chains
         self._shapes: dict[tuple[str, ...], _Shape | None] = {}
-        self._ports: dict[tuple[Field, bool], dict[int, tuple[Statement, ...]]] = {}
+        self._ports: dict[tuple[Field, bool], dict[int, Compare]] = {}
 
     def read(self, specification: str) -> tuple[tuple[Statement, ...], str] | None:
         """The statements and the comment of a rule: what follows `-A CHAIN`, with the blank before it.
@@ -113,7 +114,7 @@ class Shapes:
         if rule.target is not None and rule.target.name.startswith(_PLACEHOLDER):
             sketch.add_value(Option("", (rule.target.name,)), self._target(goto=rule.goto))
         elif rule.target is not None:
-            sketch.add(read_target(rule.target, rule.goto, self._family, self._chains))
+            sketch.add(read_target(rule.target, rule.goto, self._family, self.chains))
         return True
 
     def _draw_match(self, sketch: "_Sketch", match: Extension, protocol: int | None) -> bool:
@@ -129,15 +130,24 @@ class Shapes:
         # Each option of a transport gives one statement, behind the test for the transport itself.
         sketch.add(read_match(name, (), self._family, protocol))
         for option in options:
-            if _is_open(option):
+            if _is_open(option) and option.name in PORTS:
                 sketch.add_value(option, self._port(name, option))
             else:
                 sketch.add(read_match(name, (option,), self._family, _TRANSPORTS[name]))
         return True
 
     def _address(self, option: Option) -> _Read:
+        """One network; whatever else may stand there, the reader of all rules knows."""
         name, negate, family = option.name, option.negate, self._family
-        return lambda value: read_builtin(Option(name, (value,), negate), family)
+        field = Field.SADDR if name == "-s" else Field.DADDR
+
+        def read(value: str) -> tuple[Statement, ...]:
+            network = None if value in EVERYWHERE else parse_network(value, family)
+            if network is None:
+                return read_builtin(Option(name, (value,), negate), family)
+            return (Compare(field, network, negate),)
+
+        return read
 
     def _port(self, name: str, option: Option) -> _Read:
         """Plain numbers are shared by all rules: there are no more than 65,536."""
@@ -151,13 +161,13 @@ class Shapes:
                 return read_match(name, (Option(asked, (value,), negate),), family, _TRANSPORTS[name])
             found = known.get(number)
             if found is None:
-                found = known[number] = (Compare(field, exactly(number), negate),)
-            return found
+                found = known[number] = Compare(field, exactly(number), negate)
+            return (found,)
 
         return read
 
     def _target(self, *, goto: bool) -> _Read:
-        return lambda value: read_target(Extension(value, []), goto, self._family, self._chains)
+        return lambda value: read_target(Extension(value, []), goto, self._family, self.chains)
 
 
 class _Sketch:
@@ -165,7 +175,7 @@ class _Sketch:
 
     def __init__(self) -> None:
         self.steps: list[_Step] = []
-        self.fixed: tuple[Statement, ...] = ()
+        self.fixed: list[Statement] = []
         self.comments: list[int] = []
 
     def add(self, statements: tuple[Statement, ...]) -> None:
@@ -174,8 +184,8 @@ class _Sketch:
 
     def add_value(self, option: Option, read: _Read) -> None:
         """A value that differs from rule to rule."""
-        self.steps.append(_Step(self.fixed, _place(option), read))
-        self.fixed = ()
+        self.steps.append(_Step(tuple(self.fixed), _place(option), read))
+        self.fixed.clear()
 
     def add_comment(self, option: Option) -> bool:
         """The comment; a rule with several is not plain."""
@@ -186,7 +196,7 @@ class _Sketch:
         """The shape; None when one of its values was taken for something else than a value."""
         if len(self.steps) + len(self.comments) != values:
             return None
-        return _Shape(tuple(self.steps), self.fixed, self.comments[0] if self.comments else None)
+        return _Shape(tuple(self.steps), tuple(self.fixed), self.comments[0] if self.comments else None)
 
 
 def _is_open(option: Option) -> bool:

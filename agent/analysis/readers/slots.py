@@ -7,6 +7,7 @@ chain has as many rules in both readings and all else that the two show of this 
 unanswered. A rule without a slot never takes a statement from the save line.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -36,8 +37,9 @@ def fill(nft: Ruleset, save: Ruleset, family: str) -> Ruleset:
 
 def _fill_table(table: Table, saved: Table) -> Table:
     names = frozenset(chain.name for chain in table.chains)
+    others = {chain.name: chain for chain in saved.chains}
     return replace(
-        table, chains=tuple(_fill_chain(chain, saved.chain(chain.name), table.family, names) for chain in table.chains)
+        table, chains=tuple(_fill_chain(chain, others.get(chain.name), table.family, names) for chain in table.chains)
     )
 
 
@@ -66,7 +68,10 @@ def _fill_rule(rule: Rule, line: Rule, family: str, names: frozenset[str]) -> Ru
 
 def _merge(statements: Sequence[Statement], parts: Sequence[Part]) -> tuple[Statement, ...] | None:
     """nft's statements with each slot replaced by the part of its name. None when the rest of the two differs."""
-    rest, found, shown = list(parts), list[Statement](), list[Statement]()
+    found, shown = list[Statement](), list[Statement]()
+    rest: dict[tuple[bool, str], deque[Part]] = defaultdict(deque)
+    for part in parts:
+        rest[part.target, _KERNEL_NAMES.get(part.name, part.name)].append(part)
     filled_target = False
     for statement in statements:
         slot = _slot(statement)
@@ -74,16 +79,15 @@ def _merge(statements: Sequence[Statement], parts: Sequence[Part]) -> tuple[Stat
             found.append(statement)
             shown.append(statement)
             continue
-        target, name = slot
+        target, _ = slot
         if target and filled_target:
             continue  # the second statement of the one target
-        part = next((each for each in rest if each.target == target and _KERNEL_NAMES.get(each.name, each.name) == name), None)
-        if part is None:
+        if not rest[slot]:
             return None
-        rest.remove(part)
-        found += part.statements
+        found += rest[slot].popleft().statements
         filled_target = filled_target or target
-    return tuple(found) if _said(shown) == _said(each for part in rest for each in part.statements) else None
+    left = (each for waiting in rest.values() for part in waiting for each in part.statements)
+    return tuple(found) if _said(shown) == _said(left) else None
 
 
 def _slot(statement: Statement) -> tuple[bool, str] | None:

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 
 # Possessive throughout: each character is looked at once, however hostile the text.
-_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
-_LINE = re.compile(rf'[ \t]*+[-\[](?:[^"\n]++|(?<=[ \t]){_QUOTED}|")*+|[^\n]++', re.DOTALL)
+QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_LINE = re.compile(rf'[ \t]*+[-\[](?:[^"\n]++|(?<=[ \t]){QUOTED}|")*+|[^\n]++', re.DOTALL)
 # Only these three part words, as in iptables-restore; Unicode has more blanks, and chain names may hold them.
-_WORD = re.compile(rf"{_QUOTED}(?=[ \t\n]|$)|[^ \t\n]++", re.DOTALL)
+_WORD = re.compile(rf"{QUOTED}(?=[ \t\n]|$)|[^ \t\n]++", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -19,9 +19,10 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Every line that is not empty as (line number from 1, text), stripped; a quoted string keeps a rule's lines together."""
     number, at = 1, 0
     for found in _LINE.finditer(text):
-        number += text.count("\n", at, found.start())
-        at = found.start()
-        line = found.group().strip(" \t\r")
+        start = found.start()
+        number += text.count("\n", at, start)
+        at = start
+        line = found[0].strip(" \t\r")
         if line:
             yield number, line
 
@@ -30,6 +31,12 @@ def words(line: str) -> list[str]:
     """The words of a line. A quoted word keeps its quotes, so that it is never taken for an option: see `unquoted`."""
     found: list[str] = _WORD.findall(line)
     return found
+
+
+def without_words(line: str, at: int, count: int) -> str:
+    """The line without the `count` words from the one at `at` on, of which there must be one before."""
+    ends = [found.end() for found in _WORD.finditer(line)]
+    return line[: ends[at - 1]] + line[ends[at + count - 1] :]
 
 
 def unquoted(word: str) -> str:

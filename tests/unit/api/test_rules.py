@@ -67,3 +67,23 @@ def test_a_host_that_refuses_is_a_problem(served):
     answer = served.client.get("/v1/firewall")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.json()["detail"].startswith("the firewall may not be read.")
+
+
+def test_a_whole_network_is_answered_in_parts(served):
+    body = served.client.get("/v1/explain", params={**SEED, "src": "10.244.4.0/24"}).json()
+    assert (body["verdict"], body["packet"]["src"]) == ("REJECT", "10.244.4.0/24")
+    assert [(part["src"], part["addresses"]) for part in body["partition"]] == [("10.244.4.0/24", 256)]
+    text = served.client.get("/v1/explain", params={**SEED, "src": "172.31.0.0/16", "o": "text"}).text
+    assert text.startswith("UNDECIDED: it depends on the source")
+
+
+def test_a_network_that_is_none_is_refused(served):
+    answer = served.client.get("/v1/explain", params={**SEED, "src": "10.244.4.7/24"})
+    assert answer.status_code == 422
+    assert "is no network" in answer.json()["detail"]
+
+
+def test_the_rules_carry_their_remarks_and_owners(served):
+    chain = served.client.get("/v1/firewall").json()["chains"][0]
+    assert chain["owner"]["name"] == "hand-made or distribution default"
+    assert {"remark", "shadowed_by", "owner"} <= set(chain["rules"][0])

@@ -47,6 +47,31 @@ def test_the_exit_code_is_the_verdict(run, tmp_path, rule, code):
     assert run("explain", "--ruleset", file, *PACKET).exit_code == code
 
 
+@pytest.mark.parametrize(("member", "code"), [("10.244.4.138", 1), ("10.244.4.139", 0)])
+def test_a_set_out_of_a_file_decides(run, tmp_path, member, code):
+    rules, sets = tmp_path / "rules", tmp_path / "sets"
+    rules.write_text("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set blocked src -j DROP\nCOMMIT\n")
+    sets.write_text(f"create blocked hash:ip family inet\nadd blocked {member}\n")
+    assert run("explain", "--ruleset", rules, "--ipset", sets, *PACKET).exit_code == code
+    assert run("rules", "--ruleset", rules, "--ipset", sets).exit_code == 0
+
+
+def test_sets_without_rules_are_a_wrong_question(run, tmp_path, host):
+    sets = tmp_path / "sets"
+    sets.write_text("create blocked hash:ip family inet\n")
+    assert run("explain", "--ipset", sets, *PACKET).exit_code == 2
+    assert run("rules", "--ipset", sets).exit_code == 2
+    assert host.calls == []
+
+
+def test_a_file_that_holds_no_sets_is_a_sentence(run, file, tmp_path):
+    sets = tmp_path / "sets"
+    sets.write_text("Name: blocked\nType: hash:ip\n")
+    result = run("explain", "--ruleset", file, "--ipset", sets, *PACKET)
+    assert result.exit_code == 5
+    assert "ipset save" in result.stderr
+
+
 def test_several_files_are_one_firewall(run, file, tmp_path):
     other = tmp_path / "rules.v6"
     other.write_text(
@@ -116,3 +141,68 @@ def test_rules_that_could_not_be_read_are_no_empty_list(run, host):
     result = run("rules")
     assert result.exit_code == 5
     assert "no rules could be read" in result.stderr
+
+
+WAY_RULES = """*nat
+:POSTROUTING ACCEPT [0:0]
+-A POSTROUTING -s 10.244.4.0/24 ! -d 10.244.0.0/16 -j MASQUERADE
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -o eth9 -j DROP
+-A OUTPUT -d 10.244.4.0/24 -j DROP
+COMMIT
+"""
+
+
+@pytest.fixture
+def ways(tmp_path):
+    path = tmp_path / "ways"
+    path.write_text(WAY_RULES)
+    return path
+
+
+def test_an_answer_that_is_lost_is_told_and_is_no_success(run, ways):
+    result = run("explain", "--ruleset", ways, *PACKET)
+    assert result.exit_code == 1
+    assert "ACCEPT, then DROP of its answer, the client sees ETIMEDOUT" in result.stdout
+    assert "its answer\n  DROP by filter OUTPUT rule 1 (iptables-legacy): -A OUTPUT -d 10.244.4.0/24 -j DROP" in result.stdout
+    body = json.loads(run("explain", "--ruleset", ways, *PACKET, "-o", "json").stdout)
+    assert (body["verdict"], body["reply"]["verdict"], body["reply"]["decided_by"]["chain"]) == ("ACCEPT", "DROP", "OUTPUT")
+
+
+def test_a_forwarded_packet_tells_how_it_leaves(run, ways):
+    away = ("--src", "10.244.4.138", "--dst", "172.31.22.159", "--in", "cni0", "--way", "forward")
+    result = run("explain", "--ruleset", ways, *away, "--out", "eth0")
+    assert result.exit_code == 0
+    assert "it leaves as\n  from an address that only the kernel knows, given to it by nat POSTROUTING rule 1" in result.stdout
+    assert run("explain", "--ruleset", ways, *away, "--out", "eth9").exit_code == 1
+
+
+def test_the_host_reaches_itself(run, ways):
+    result = run("explain", "--ruleset", ways, "--src", "172.31.16.124", "--dst", "172.31.16.124", "--way", "from-host")
+    assert result.exit_code == 0
+    assert "in=lo out=lo" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--way", "sideways"),
+        ("--way", "reply"),
+        ("--way", "from-host"),
+        ("--out", "a b"),
+        ("--way", "forward", "--what-if", "INPUT 1 -j ACCEPT"),
+    ],
+)
+def test_a_way_that_makes_no_sense(run, host, words):
+    assert run("explain", *PACKET, *words).exit_code == 2
+    assert host.calls == []
+
+
+def test_live_other_ways_are_walked_too(run, host):
+    result = run("explain", *PACKET, "--way", "forward", "-o", "json")
+    assert json.loads(result.stdout)["verdict"] in ("ACCEPT", "UNDECIDED")
+    assert host.closed

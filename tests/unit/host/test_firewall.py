@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from agent.host import command, firewall
-from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Problem
+from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Problem
 
 Run = Callable[..., command.Completed]
 
@@ -111,3 +111,27 @@ def test_what_was_cut_off_is_not_shown(node: Callable[..., list[str]]) -> None:
     assert save is not None
     assert (save.stdout, save.status) == ("", None)
     assert "did not end in time" in found.problems[0].why
+
+
+@pytest.fixture
+def asks_for_sets(node: Callable[..., list[str]]) -> list[str]:
+    """A node whose legacy rules ask for two sets."""
+    rules = b"*filter\n-A INPUT -m set --match-set a src -j DROP\n-A INPUT -m set ! --match-set b dst -j DROP\nCOMMIT\n"
+    return node(legacy="filter\n", iptables_legacy_save=command.Completed(argv=(), status=0, stdout=rules))
+
+
+def test_sets_are_read_once_and_only_where_a_rule_asks(asks_for_sets: list[str]) -> None:
+    found = firewall.capture()
+    assert names(found) == [NFT_JSON, LEGACY_SAVE, IPSET_SAVE]
+    assert asks_for_sets.count("ipset") == 1
+    reading = found.reading(IPSET_SAVE)
+    assert reading is not None
+    assert reading.argv == ("ipset", "save")
+
+
+def test_rules_that_ask_for_sets_without_ipset_are_a_problem(node: Callable[..., list[str]]) -> None:
+    missing = command.Completed(argv=(), status=None, problem="ipset is not installed")
+    rules = command.Completed(argv=(), status=0, stdout=b"-A INPUT -m set --match-set a src -j DROP\n")
+    node(legacy="filter\n", iptables_legacy_save=rules, ipset=missing)
+    (problem,) = firewall.capture().problems
+    assert (problem.what, problem.why, problem.remedy) == (IPSET_SAVE, "ipset is not installed", "apt-get install ipset")

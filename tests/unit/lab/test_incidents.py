@@ -55,6 +55,16 @@ def test_the_deciding_rule_stands_where_it_is_said_to(incident: Incident):
 
 
 @by_name
+def test_the_rule_that_stops_the_answer_stands_where_it_is_said_to(incident: Incident):
+    stopper = incident.expect.reply
+    if stopper is not None:
+        assert incident.expect.verdict is Verdict.ACCEPT
+        for rules in incident.rules.values():
+            written = re.findall(rf"^-A {stopper.chain} (.*)$", rules.legacy + rules.nft, re.MULTILINE)
+            assert written[(stopper.rule_number or 0) - 1].endswith("-j DROP")
+
+
+@by_name
 def test_pods_are_masqueraded_by_exactly_one_backend(incident: Incident):
     for rules in incident.rules.values():
         assert (rules.legacy + rules.nft).count("-j MASQUERADE") == 1

@@ -46,3 +46,11 @@ def test_each_ip_version_has_its_own_chains() -> None:
 
 def test_no_rule_at_all_is_said() -> None:
     assert rules(Ruleset(()), 4) == "no rule stands in the way of an IPv4 packet to this node\n"
+
+
+def test_remarks_stand_behind_rules_and_titles_and_notes_at_the_end() -> None:
+    place = ("legacy", "ip", "filter")
+    text = rules(RULESET, 4, {(*place, "INPUT", 2): "no \x1bpacket", (*place, "MINE", None): "mine"}, ("a \x1bnote",))
+    assert "  2   3  -A INPUT -j \\x1bMINE  <- no \\x1bpacket\n" in text
+    assert "ip filter MINE (iptables-legacy); mine\n" in text
+    assert "\n\na \\x1bnote\nnot read: a table is missing\n" in text

@@ -6,6 +6,7 @@ import pytest
 
 from agent.model.probe import Outcome, Vantage
 from agent.model.settings import Settings
+from agent.model.twin import TwinResult, TwinVerdict
 from agent.service.clock import SystemClock
 from agent.service.collect import Senses, collect, probe_only
 from agent.service.fake import FakeHost
@@ -94,3 +95,21 @@ def test_probing_alone_reads_no_firewall(capture):
     assert results == capture.probes
     assert problems == ()
     assert "firewall" not in host.calls
+
+
+def test_the_twin_has_the_rules_of_the_first_reading(capture):
+    twin = TwinResult(verdict=TwinVerdict.REJECT)
+    host = FakeHost(replace(capture, twin=twin))
+    taken = look(host)
+    assert taken.twin == twin
+    assert "twin" in {stage.name for stage in taken.stages}
+
+
+def test_a_twin_that_is_refused_or_not_wanted_is_no_problem_of_the_look(capture):
+    refused = look(FakeHost(capture, failures={"twin": HostError("no namespaces here")}))
+    assert (refused.twin, refused.problems) == (TwinResult(problem="no namespaces here"), ())
+    host = FakeHost(capture)
+    assert collect(host, Settings(twin=False), CLOCK, None, Senses(host.probe, host.node_object)).twin is None
+    assert "twin" not in host.calls
+    with pytest.raises(BrokerGone):
+        look(FakeHost(capture, failures={"twin": BrokerGone("it died")}))

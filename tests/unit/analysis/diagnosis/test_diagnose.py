@@ -53,6 +53,7 @@ def test_the_seed_incident_is_named_with_every_witness_that_can_speak() -> None:
         "counters": Word.AGREES,
         "icmp": Word.AGREES,
         "reader": Word.ABSENT,
+        "twin": Word.ABSENT,
     }
     assert report.cause.remedy is not None
     assert report.cause.remedy.command.startswith(
@@ -167,6 +168,13 @@ def test_without_a_pod_the_model_may_say_blocked_and_says_that_no_packet_was_sen
     assert report.summary.endswith("no real packet was sent.")
     assert report.cause is not None
     assert report.cause.witnesses["probe"] is Word.ABSENT
+
+
+def test_without_a_pod_a_rule_that_another_reading_contradicts_is_not_blamed() -> None:
+    other = LegacyChain(policy="ACCEPT", rules=(LegacyRule(number=1, target="ACCEPT"),))
+    report = analyse(capture(pod=None, legacy_chain=other))
+    assert (report.state, code(report)) == (State.UNKNOWN, "witnesses-disagree")
+    assert "do not act on it" in (report.cause.message if report.cause else "")
 
 
 def test_without_a_pod_an_accepting_ruleset_is_unknown_and_never_reachable() -> None:

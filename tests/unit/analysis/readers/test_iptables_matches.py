@@ -130,6 +130,12 @@ def test_icmp(text: str, family: str, statements: tuple[Statement, ...]) -> None
         ("-m hl --hl-eq 255", (span(Field.TTL, 255, 255),)),
         ("-m dscp --dscp-class EF", (span(Field.DSCP, 46, 46),)),
         ("-m tos --tos 0x10/0xfc", (span(Field.DSCP, 4, 4),)),
+        (
+            "-m tos --tos 0x10",
+            (span(Field.DSCP, 4, 4), Unsure("--tos 0x10", "it asks for ECN bits, which are not followed here")),
+        ),
+        ("-m tos ! --tos 0x10", (Unsure("! --tos 0x10", "it asks for ECN bits, which are not followed here"),)),
+        ("-p tcp --dport=22", (_TCP, span(Field.DPORT, 22, 22))),
         ("-m pkttype --pkt-type host", (Compare(Field.PKTTYPE, Words(("unicast",))),)),
         ("-m owner ! --uid-owner 0-100", (span(Field.SKUID, 0, 100, True),)),
         ('-m comment --comment "-j DROP"', ()),
@@ -146,10 +152,10 @@ def test_extensions(text: str, statements: tuple[Statement, ...]) -> None:
         ("-m limit --limit 3/min --limit-burst 5", "rate limit"),
         ("-m recent --rcheck --seconds 60 --name x --rsource", "recently seen"),
         ("-m set --match-set a{b}|;$^c dst", "ipset"),
-        ("-m physdev ! --physdev-in v0", "bridge port"),
+        ("-m physdev ! --physdev-in v*", "not understood"),
         ("-m nonsense --what ever", "not understood"),
         ("-m addrtype --dst-type LOCAL --limit-iface-in", "routing state"),
-        ("-m conntrack --ctorigdstport 80", "kernel state"),
+        ("-m conntrack --ctrepldstport 80", "kernel state"),
         ("-m owner --socket-exists", "not followed"),
         ("-p tcp -m tcp --tcp-option 5", "TCP options"),
         ("-p tcp --dport nosuchservice", "not understood"),
@@ -160,6 +166,14 @@ def test_extensions(text: str, statements: tuple[Statement, ...]) -> None:
         ("-p nosuchprotocol", "not known"),
         ("-m tcp --icmp-type 8", "TCP options"),
         ("-p gre --dport 5", "needs a protocol"),
+        ("-p tcp --dport tftp", "not understood"),
+        ("-p tcp -m tcp --tcp-flags SYN,NOSUCH SYN", "not understood"),
+        ("-p tcp -m multiport --dports 22,nosuchservice", "not understood"),
+        ("-p icmp --icmp-type nosuch", "not understood"),
+        ("-m state --state NOSUCH", "not understood"),
+        ("-m ttl --ttl-near 5", "not understood"),
+        ("-m tos --tos nosuch", "not understood"),
+        ("-m comment --nosuch x", "not understood"),
     ],
     ids=str,
 )
@@ -180,6 +194,7 @@ def test_what_cannot_be_known_is_unsure(text: str, word: str) -> None:
         "-j",
         "! ! -s 10.0.0.1 -j DROP",
         "! -s ! 10.0.0.1",
+        "! -c 10 600 -j DROP",
         "-j X -Y",
     ],
 )
@@ -187,3 +202,18 @@ def test_words_without_a_place_make_the_rule_unclear(text: str) -> None:
     reading = read_words(words(text), "ip", frozenset())
     assert reading.fault
     assert isinstance(reading.statements[-1], Unclear)
+
+
+@pytest.mark.parametrize(
+    ("text", "family", "protocol"),
+    [
+        pytest.param("-m esp --espspi 500", "ip", 50, id="esp"),
+        pytest.param("-m ah --ahspi 500", "ip", 51, id="ah"),
+        pytest.param("-m tcpmss --mss 1:5", "ip", 6, id="tcpmss"),
+        pytest.param("-m ah --ahspi 500", "ip6", None, id="an IPv6 extension header"),
+    ],
+)
+def test_what_only_one_protocol_has_is_unsure_for_its_packets_alone(text: str, family: str, protocol: int | None) -> None:
+    *before, last = read(text, family)
+    assert before == ([] if protocol is None else [span(Field.PROTOCOL, protocol, protocol)])
+    assert isinstance(last, Unsure)

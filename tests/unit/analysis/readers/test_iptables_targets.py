@@ -105,6 +105,9 @@ def test_what_is_not_understood_may_do_anything(text: str) -> None:
     [
         ("-j MARK --set-mark nonsense", (Field.MARK,)),
         ("-j CONNMARK --left-shift-mark 3", (Field.MARK, Field.CT_MARK)),
+        ("-j CONNMARK --save-mark --nfmask nonsense", (Field.MARK, Field.CT_MARK)),
+        ("-j MARK --and-mark 1/2", (Field.MARK,)),
+        ("-j MARK --set-mark 1 --set-mark 2", (Field.MARK,)),
         ("-j SET --map-set x src --map-mark", (Field.MARK,)),
         ("-j TTL --ttl-set 5", (Field.TTL,)),
         ("-j DSCP --set-dscp 5", (Field.DSCP,)),

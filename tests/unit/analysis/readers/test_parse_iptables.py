@@ -99,6 +99,12 @@ def test_counters_of_a_verbose_listing_are_not_part_of_the_text() -> None:
     assert chain(ruleset, "INPUT").base == Base("filter", Hook.INPUT, 0, "drop", Counter(5, 300))
 
 
+def test_what_looks_like_a_counter_in_a_comment_stays_there() -> None:
+    text = '-P INPUT DROP\n-A INPUT -m comment --comment "x -c 1 2 y" -c 10 600 -j ACCEPT\n'
+    (rule,) = chain(parse(text, Backend.LEGACY, "ip"), "INPUT").rules
+    assert (rule.text, rule.counter) == ('-A INPUT -m comment --comment "x -c 1 2 y" -j ACCEPT', Counter(10, 600))
+
+
 @pytest.mark.parametrize(
     ("text", "last"),
     [
@@ -139,6 +145,7 @@ def test_what_is_not_understood_stays_in_the_chain(text: str) -> None:
         pytest.param("*filter\nCOMMIT\n*filter\nCOMMIT\n", id="a table twice"),
         pytest.param(":INPUT ACCEPT [0:0]\n", id="a chain outside any table"),
         pytest.param("*filter\n: \n", id="a declaration of nothing"),
+        pytest.param("*filter\n-A \x0c\n", id="a rule of no chain"),
     ],
 )
 def test_oddities_are_told(text: str) -> None:
@@ -182,3 +189,10 @@ def test_no_text_makes_it_raise(text: str, family: str) -> None:
     for table in ruleset.tables:
         for each in table.chains:
             assert [rule.number for rule in each.rules] == list(range(1, len(each.rules) + 1))
+
+
+def test_lines_that_are_nothing_of_iptables_make_the_ruleset_incomplete_and_are_not_all_quoted() -> None:
+    text = "*filter\n:INPUT ACCEPT [0:0]\n" + "what is this\n" * 9 + "COMMIT\n"
+    ruleset = parse(text, Backend.LEGACY, "ip")
+    assert ruleset.unread == ("9 line(s) are not understood: what they were meant to say is missing.",)
+    assert len([sentence for sentence in ruleset.problems if sentence.startswith("Line ")]) == 5

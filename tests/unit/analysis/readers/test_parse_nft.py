@@ -145,6 +145,7 @@ def test_a_base_chain_and_its_rule() -> None:
             match({"&": [meta("mark"), 3]}, {"set": [1, 2]}),
             (AnyOf((Compare(Field.MARK, Masked(3, 1)), Compare(Field.MARK, Masked(3, 2)))),),
         ),
+        (match({"&": [meta("mark"), 3]}, "@marks"), (Compare(Field.MARK, Masked(3, 1)),)),
         (match(meta("skuid"), 0), (span(Field.SKUID, 0, 0),)),
         (match(meta("pkttype"), "host"), (Compare(Field.PKTTYPE, Words(("unicast",))),)),
         (match(meta("length"), {"range": [1, 9]}), (span(Field.LENGTH, 1, 9),)),
@@ -154,7 +155,10 @@ def test_a_base_chain_and_its_rule() -> None:
         (match(ct("state"), {"|": ["established", "related"]}, "!="), (span(Field.CT_STATE, 6, 6, True),)),
         (match(ct("status"), "dnat", "in"), (TRACKED, Compare(Field.CT_STATUS, AnyBit(32)))),
         (match(ct("direction"), "reply"), (TRACKED, span(Field.CT_DIRECTION, 1, 1))),
-        (match(payload("tcp flags"), "syn", "in"), (_TCP, Compare(Field.TCP_FLAGS, AnyBit(2)))),
+        (match(payload("tcp flags"), "syn", "in"), (_TCP, Compare(Field.TCP_FLAGS, Masked(2, 0), negate=True))),
+        (match(payload("tcp flags"), "syn", "!"), (_TCP, Compare(Field.TCP_FLAGS, Masked(2, 0)))),
+        # `meta mark & 0 == 15`, as nft prints it: never
+        (match({"meta": {"key": "mark"}}, {"prefix": {"addr": 15, "len": 0}}), (Compare(Field.MARK, Intervals(())),)),
         (
             match({"&": [payload("tcp flags"), ["fin", "syn", "rst", "ack"]]}, "syn"),
             (_TCP, Compare(Field.TCP_FLAGS, Masked(23, 2))),
@@ -173,7 +177,7 @@ def test_a_base_chain_and_its_rule() -> None:
     ids=str,
 )
 def test_matches(expression: Any, statements: tuple[Statement, ...]) -> None:
-    assert read(expression) == statements
+    assert read(expression, sets=(("set", {"name": "marks", "elem": [1]}),)) == statements
 
 
 def test_a_table_of_one_family_needs_no_test_for_it() -> None:
@@ -228,6 +232,10 @@ def test_verdict_maps() -> None:
         ({"mangle": {"key": meta("nftrace"), "value": 1}}, (Pass("meta nftrace set 1"),)),
         ({"notrack": None}, (NoTrack(),)),
         ({"counter": None}, ()),
+        (
+            {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": 1400}},
+            (Pass("tcp option maxseg size set 1400"),),
+        ),
         ({"log": {"prefix": "x"}}, (Pass("log prefix x"),)),
         ({"masquerade": None}, (Translate("masquerade"),)),
         ({"redirect": {"port": 80}}, (Translate("redirect", port=80),)),
@@ -257,6 +265,18 @@ def test_statements(expression: Any, statements: tuple[Statement, ...]) -> None:
         match(meta("iif"), "eth*"),
         match(meta("iifname"), "eth\\*"),
         match(payload("tcp dport"), ["a"], "in"),
+        match(payload("tcp dport"), True),
+        match(payload("tcp dport"), {"strange": 1}),
+        match(payload("tcp dport"), {"set": 5}),
+        match(payload("ip saddr"), {"prefix": {"addr": "10.0.0.0", "len": 33}}),
+        match(ct("state"), ["new", "nonsense"], "in"),
+        match({"concat": [payload("ip saddr"), payload("tcp dport")]}, {"set": [{"concat": ["10.0.0.1"]}]}),
+        match({"&": [meta("mark")]}, 1),
+        match({"&": [meta("mark"), "x"]}, 1),
+        match({"&": [meta("mark"), 1]}, {"set": ["x"]}),
+        match({"meta": "mark"}, 1),
+        match(5, 1),
+        match(payload("tcp nonsense"), 1),
         match(ct("state"), ["established", "new"]),
         match(payload("ip saddr"), "node.example"),
         {"match": 5},
@@ -278,6 +298,9 @@ def test_what_only_the_kernel_knows_is_unsure(expression: Any) -> None:
         {"reject": {"type": "icmp", "expr": "nonsense"}},
         {"vmap": {"key": {"numgen": {"mod": 2}}, "data": {"set": []}}},
         {"vmap": {"key": payload("tcp dport"), "data": {"set": [[22, {"nonsense": None}]]}}},
+        {"vmap": {"key": payload("tcp dport"), "data": {"set": [[22, "accept"]]}}},
+        {"vmap": {"key": payload("tcp dport"), "data": "@missing"}},
+        {"vmap": {"key": payload("tcp dport"), "data": 5}},
         {"xt": {"type": "target", "name": "REJECT"}},
         {"xt": None},
         "accept",
@@ -293,6 +316,10 @@ def test_what_is_not_understood_may_do_anything(expression: Any) -> None:
     ("expression", "fields"),
     [
         ({"mangle": {"key": meta("mark"), "value": {"jhash": {}}}}, (Field.MARK,)),
+        ({"mangle": {"key": meta("mark"), "value": "x"}}, (Field.MARK,)),
+        ({"mangle": {"key": meta("mark"), "value": {"^": [meta("mark"), meta("mark")]}}}, (Field.MARK,)),
+        ({"mangle": {"key": {"payload": 5}, "value": 5}}, tuple(Field)),
+        ({"mangle": 5}, tuple(Field)),
         ({"mangle": {"key": payload("ip daddr"), "value": "10.0.0.1"}}, (Field.DADDR,)),
         ({"mangle": {"key": payload("ip version"), "value": 4}}, tuple(Field)),
         ({"xt": {"type": "target", "name": "MARK"}}, (Field.MARK,)),

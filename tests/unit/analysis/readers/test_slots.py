@@ -106,6 +106,17 @@ def test_a_rule_that_both_readings_show_equally_has_the_save_line_as_text() -> N
     assert rule.text == "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
 
 
+def test_a_chain_that_the_save_does_not_show_stays_as_it_is() -> None:
+    chain = {"chain": {"family": "ip", "table": "filter", "name": "OTHER"}}
+    nft = parse_nft.parse(json.dumps({"nftables": [{"table": {"family": "ip", "name": "filter"}}, chain]}))
+    assert fill(nft, parse_iptables.parse("*filter\nCOMMIT\n", Backend.NFT, "ip"), "ip") == nft
+
+
+def test_what_only_logs_need_not_be_shown_twice() -> None:
+    (rule,) = filled([[_CONNTRACK, {"log": {"prefix": "x"}}]], ["-m conntrack --ctstate NEW"]).rules
+    assert rule.statements[0] == Compare(Field.CT_STATE, AnyBit(8))
+
+
 def test_a_save_of_the_other_family_fills_nothing() -> None:
     (rule,) = filled([[_CONNTRACK, _ACCEPT]], ["-m conntrack --ctstate NEW -j ACCEPT"], "ip6").rules
     assert isinstance(rule.statements[0], Unsure)

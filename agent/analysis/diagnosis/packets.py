@@ -1,0 +1,76 @@
+"""The packets that a diagnosis is about: the pod's SYN to the kubelet and the host's own, as they enter the first hook."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+from agent.model.capture import Interface, Node, PodRoute
+from agent.model.identity import Identity
+from agent.model.packet import IPAddress, Packet
+from agent.model.probe import ProbeResult
+
+
+def pod_packet(
+    node: Node, pod_routes: Sequence[PodRoute], identity: Identity, probe: ProbeResult | None = None
+) -> Packet | None:
+    """The SYN of the pod's probe as it enters prerouting; without a pod, that of the pod network's first address.
+
+    Before the probe was made its source port is not known. None when nothing is known to build one from.
+    """
+    if not identity.node_ips:
+        return None
+    source = _source(identity, probe)
+    if source is None:
+        return None
+    same = [ip for text in identity.node_ips if (ip := ip_address(text)).version == source.version]
+    if not same:
+        return None
+    destination = ip_address(probe.request.target) if probe else same[0]
+    return Packet(
+        source=source,
+        destination=destination,
+        sport=probe.sport if probe else None,
+        dport=identity.kubelet_port,
+        iif=_incoming(node, pod_routes, str(source)),
+        local=_local(node.interfaces),
+    )
+
+
+def host_packet(node: Node, identity: Identity, packet: Packet | None) -> Packet | None:
+    """The host's own SYN to the address that the pod's `packet` goes to."""
+    if packet is None:
+        return None
+    return Packet(
+        source=packet.destination,
+        destination=packet.destination,
+        dport=identity.kubelet_port,
+        iif="lo",
+        local=_local(node.interfaces),
+    )
+
+
+def _source(identity: Identity, probe: ProbeResult | None) -> IPAddress | None:
+    if probe:
+        return ip_address(probe.source or probe.request.source)
+    if identity.pods:
+        return ip_address(identity.pods[0].address)
+    # Two past the network: .0 is the network, .1 by custom the bridge.
+    return (
+        ip_network(identity.pod_cidrs[0])[2]
+        if identity.pod_cidrs and ip_network(identity.pod_cidrs[0]).num_addresses > 2
+        else None
+    )
+
+
+def _incoming(node: Node, pod_routes: Sequence[PodRoute], pod: str) -> str | None:
+    """The interface the pod's packets come in by: the kernel's own route to it, else the bridge that covers its address."""
+    for route in pod_routes:
+        if route.pod == pod and route.interface:
+            return route.interface
+    for interface in node.interfaces:
+        if any(ip_address(pod) in ip_network(text, strict=False) for text in interface.addresses):
+            return interface.name
+    return None
+
+
+def _local(interfaces: Sequence[Interface]) -> tuple[IPAddress, ...]:
+    return tuple(ip_address(text.split("/")[0]) for interface in interfaces for text in interface.addresses)

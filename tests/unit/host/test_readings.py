@@ -1,0 +1,36 @@
+"""The readings that the twin may ask for by name."""
+
+from dataclasses import replace
+
+from agent.host import readings
+from agent.host.readings import Readings
+from agent.model.capture import NFT_JSON, Firewall, Reading
+
+
+def firewall(text: str) -> Firewall:
+    return Firewall(readings=(Reading(name=NFT_JSON, argv=("nft",), status=0, stdout=text),))
+
+
+def test_a_reading_is_found_by_its_digest_until_newer_ones_push_it_out():
+    kept = Readings()
+    texts = [firewall(str(number)) for number in range(4)]
+    for item in texts:
+        kept.keep(item)
+    assert [kept.find(item.digest()) for item in texts] == [None, *texts[1:]]
+    kept.keep(texts[1])
+    kept.keep(firewall("new"))
+    assert kept.find(texts[1].digest()) == texts[1]
+
+
+def test_one_that_is_too_large_is_not_kept(monkeypatch):
+    monkeypatch.setattr(readings, "_LIMIT", 3)
+    kept, large = Readings(), firewall("1234")
+    kept.keep(large)
+    assert kept.find(large.digest()) is None
+
+
+def test_the_digest_tells_readings_apart_by_every_byte():
+    one = firewall("a\udcff")
+    status = Firewall(readings=(replace(one.readings[0], status=1),))
+    assert len({item.digest() for item in (one, status, firewall("a"), Firewall())}) == 4
+    assert one.digest() == firewall("a\udcff").digest()
