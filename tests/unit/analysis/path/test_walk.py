@@ -629,7 +629,7 @@ def act(chains: dict[str, Chain], name: str, mark: int, index: int, action: Any)
             yield from every_way(chains, name, mark, index + 1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(filters())
 def test_the_walk_finds_every_outcome_and_no_other(rules: Ruleset) -> None:
     chains = {each.name: each for each in rules.tables[0].chains}
@@ -642,7 +642,7 @@ def test_the_walk_finds_every_outcome_and_no_other(rules: Ruleset) -> None:
     assert bool(found.assumptions) == (len(want) > 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(filters())
 def test_every_assumption_is_a_maybe_and_without_them_the_answer_is_decided(rules: Ruleset) -> None:
     """Taking each assumed rule out of doubt, one after the other, leaves a decided answer at last."""

@@ -182,7 +182,7 @@ _LINES = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(_LINES, st.sampled_from(["ip", "ip6"]))
 def test_no_text_makes_it_raise(text: str, family: str) -> None:
     ruleset = parse(text, Backend.NFT, family)

@@ -372,7 +372,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_JSON, max_size=4), st.lists(_JSON, max_size=2), _JSON)
 def test_no_listing_makes_it_raise(expressions: list[Any], objects: list[Any], elements: Any) -> None:
     data = json.loads(listing(*expressions, sets=(("set", {"name": "s", "elem": elements}),)))

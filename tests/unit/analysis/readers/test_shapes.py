@@ -80,7 +80,7 @@ _OPTIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(_OPTIONS, _VALUES).map(" ".join), max_size=5).map(" ".join), st.data(), st.sampled_from(["ip", "ip6"])
 )
