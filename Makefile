@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INCIDENT ?= centos-reject
+PAIRS ?= 20000
+SEED ?=
+WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit run demo bench clean
+.PHONY: help setup system fmt check test unit run demo bench fuzz clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +38,7 @@ test: setup ## unit tests, then every lab incident over HTTP
 	@$(BIN)/pytest
 
 unit: setup ## the tests that need no privilege, in seconds
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest -n auto tests/unit
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)
@@ -45,6 +48,9 @@ demo: setup ## stage INCIDENT, print the page, leave nothing behind; exits with 
 
 bench: setup ## how long a diagnosis takes in the lab
 	@$(BIN)/python -m tests.bench
+
+fuzz: setup ## the model against the kernel: PAIRS (20000) packets through random firewalls, SEED to repeat one, WORKERS
+	@$(BIN)/python -m tests.differential --pairs $(PAIRS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what make made
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist build

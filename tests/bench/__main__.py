@@ -1,7 +1,8 @@
 """How long a diagnosis takes, measured on a running server in the lab: `make bench`.
 
-Each row: an incident is staged, its server asked for new diagnoses over HTTP, one after the other. Medians and spread of the
-whole request; the first few are not counted (imports, warm workers). Cold: `kubereach lab run`, world and all, once.
+Each row: an incident is staged and its server asked for new diagnoses over HTTP, with a pause between, as people ask. A worker
+does one job and ends; the pause lets the next one import its library (psutil, python-iptables, scapy). Medians and spread of
+the whole request; the first ones are not counted. Cold: `kubereach lab run`, world and all, once.
 """
 
 import json
@@ -18,7 +19,7 @@ import httpx
 
 from agent.lab.commands import list_incidents
 
-WARM_UP, RUNS = 3, 15
+WARM_UP, RUNS, PAUSE = 2, 10, 1.2
 KUBEREACH = [sys.executable, "-m", "agent.cli.app"]
 # A diagnosis that waits for the connect's own deadline cannot be quicker than that.
 NOTE = {"drop-policy": "waits for the 1 s connect deadline"}
@@ -28,7 +29,7 @@ def main() -> None:
     """Print the table; exits with 1 when a server could not be started."""
     machine = f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores"
     print(f"kubereach bench: {machine}, load {os.getloadavg()[0]:.2f}")
-    print(f"POST /v1/diagnoses, {RUNS} runs after {WARM_UP}; milliseconds\n")
+    print(f"POST /v1/diagnoses, {RUNS} runs after {WARM_UP}, {PAUSE} s apart; milliseconds\n")
     print(f"{'incident':28} {'backend':8} {'median':>8} {'min':>8} {'max':>8}  cold run (s)  note")
     for incident in list_incidents():
         for backend in incident.backends:
@@ -59,6 +60,7 @@ def _address(server: subprocess.Popen[str]) -> str:
 
 
 def _one(client: httpx.Client) -> float:
+    time.sleep(PAUSE)
     start = time.monotonic()
     response = client.post("/v1/diagnoses", json={})
     elapsed = (time.monotonic() - start) * 1000
