@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ class Kernel:
         user = ["--user", "--map-root-user"] if rootless else []
         self.process = subprocess.Popen(
             [*_UNSHARE, *user, sys.executable, *script],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

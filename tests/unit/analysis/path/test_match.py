@@ -86,6 +86,8 @@ def test_one_statement_against_the_pods_packet(statement: Compare, want: Tri) ->
         (Field.PKTTYPE, "host", {"destination": ip_address("224.0.0.1")}, Tri.NO),
         (Field.DADDR_TYPE, "local", SIX, Tri.YES),
         (Field.DADDR_TYPE, "unicast", SIX, Tri.UNKNOWN),
+        (Field.DADDR_TYPE, "only unicast", SIX, Tri.NO),
+        (Field.SADDR_TYPE, "only unicast", SIX, Tri.YES),
         (Field.SADDR_TYPE, "unicast", SIX, Tri.YES),
         (Field.SADDR_TYPE, "local", SIX, Tri.NO),
         (Field.SADDR_TYPE, "anycast", SIX, Tri.UNKNOWN),
@@ -101,6 +103,8 @@ def test_address_and_packet_types(field: Field, word: str, changes: dict[str, ob
 def test_ipv6_types_that_the_backends_read_differently_are_unknown() -> None:
     assert evaluate(Compare(Field.SADDR_TYPE, Words(("local", "unicast"))), packet(**SIX)) is Tri.UNKNOWN
     assert evaluate(Compare(Field.SADDR_TYPE, Words(("local", "unicast"))), packet()) is Tri.YES
+    # nft has one type for an address, and the list holds it
+    assert evaluate(Compare(Field.DADDR_TYPE, Words(("local", "only unicast"))), packet(**SIX)) is Tri.YES
 
 
 @pytest.mark.parametrize("negate", [False, True])

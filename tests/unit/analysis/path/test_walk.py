@@ -369,6 +369,12 @@ class TestConntrack:
         )
         assert go(rules, iif=iif).verdict is Verdict.DROP
 
+    @pytest.mark.parametrize(("priority", "iif"), [(-200, "cni0"), (-150, "cni0"), (-300, "lo")])
+    def test_notrack_of_an_invalid_packet_works_at_any_time(self, priority: int, iif: str) -> None:
+        untracked = Compare(Field.CT_STATE, AnyBit(CtState.UNTRACKED))
+        rules = ruleset(raw((NoTrack(),), priority=priority), table(hung("INPUT", (untracked, Drop()))))
+        assert go(rules, iif=iif, ctstate=CtState.INVALID).verdict is Verdict.DROP
+
     def test_notrack_at_conntracks_own_priority_is_a_maybe(self) -> None:
         rules = ruleset(raw((NoTrack(),), priority=-200), table(hung("INPUT", (NEW, Drop()))))
         assert go(rules).verdict is Verdict.UNDECIDED

@@ -121,6 +121,9 @@ def test_icmp(text: str, family: str, statements: tuple[Statement, ...]) -> None
             ),
         ),
         ("-m mark --mark 0x4000/0x4000", (Compare(Field.MARK, Masked(0x4000, 0x4000)),)),
+        # no mark has bits that the mask cuts off
+        ("-m mark --mark 0xf/0x0", (Compare(Field.MARK, Intervals(())),)),
+        ("-m mark ! --mark 0x3/0x2", (Compare(Field.MARK, Intervals(()), True),)),
         ("-m mark ! --mark 1", (span(Field.MARK, 1, 1, True),)),
         ("-m connmark --mark 1/3", (TRACKED, Compare(Field.CT_MARK, Masked(3, 1)))),
         ("-m addrtype ! --dst-type LOCAL,BROADCAST", (Compare(Field.DADDR_TYPE, Words(("local", "broadcast")), True),)),

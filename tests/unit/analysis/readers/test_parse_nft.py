@@ -165,6 +165,10 @@ def test_a_base_chain_and_its_rule() -> None:
         ),
         (match({"fib": {"result": "type", "flags": ["daddr"]}}, "local"), (Compare(Field.DADDR_TYPE, Words(("local",))),)),
         (
+            match({"fib": {"result": "type", "flags": ["daddr"]}}, {"set": ["local", "unicast"]}),
+            (Compare(Field.DADDR_TYPE, Words(("local", "only unicast"))),),
+        ),
+        (
             match({"fib": {"result": "type", "flags": "saddr"}}, "local", "!="),
             (Compare(Field.SADDR_TYPE, Words(("local",)), True),),
         ),
