@@ -35,7 +35,7 @@ class NftRules:
         self.values = Values(random)
         self.tests = NftTests(random)
         self.stateful = stateful
-        self.taken = {-200, *spare}
+        self.taken = {-200, -100, 100, *spare}
         self.nat = [each for each in (-90, -110, -100) if each not in spare]
         self.family = "inet"
 

@@ -126,7 +126,8 @@ def _judge(ground: "_Ground", shot: Shot, fate: Fate, found: Explanation) -> Ite
     if shot.way == "lo":  # answers come by lo as well, and are counted too
         return
     if sure:
-        untold = met - {_place(step.rule) for step in found.steps}
+        shared = {each[1:] for each in ground.unordered[shot.version]}
+        untold = {each for each in met if each[:3] not in shared} - {_place(step.rule) for step in found.steps}
         if untold:
             yield f"way: {sorted(map(str, untold))} counted the packet"
     enders = {place for place in met if _ends(ruleset, place)} if found.verdict is not Verdict.ACCEPT else set[Place]()

@@ -14,10 +14,12 @@ from agent.model.ruleset import (
     Compare,
     CopyMark,
     Hook,
+    Intervals,
     Jump,
     Lookup,
     Pass,
     Return,
+    Rule,
     Ruleset,
     SetMark,
     Statement,
@@ -32,6 +34,8 @@ from agent.model.ruleset import (
 NAT_PRIORITY = {Hook.PREROUTING: -100, Hook.OUTPUT: -100, Hook.INPUT: 100, Hook.POSTROUTING: 100}
 CONNTRACK_PRIORITY = -200
 
+# The test for the other version, as readers write it.
+_OTHER = {4: Intervals(((10, 10),)), 6: Intervals(((2, 2),))}
 _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 _DEVICE_HOOKS = frozenset((Hook.INGRESS, Hook.EGRESS))
 _LINK_HOOKS = {"netdev": _DEVICE_HOOKS, "inet": _DEVICE_HOOKS, "bridge": frozenset(Hook)}
@@ -85,15 +89,29 @@ def uses_conntrack(ruleset: Ruleset, version: int) -> bool:
     """Whether a rule for this IP version asks for conntrack, which else need not be at work in this network namespace.
 
     The kernel turns it on for the rules that need it (net/netfilter/nf_conntrack_proto.c, `nf_ct_netns_get`); a nat chain alone
-    does not, and is then never asked.
+    does not, and is then never asked. A rule of an inet table turns it on for both versions, whatever it tests, but for `dnat ip`
+    and the like, which do for their own alone (net/netfilter/nft_nat.c).
     """
     return any(
-        needs_conntrack(statement)
+        needs_conntrack(statement) and not _is_for_other(statement, rule, version)
         for table in ruleset.tables
         if table.family in _FAMILIES[version]
         for chain in table.chains
         for rule in chain.rules
         for statement in rule.statements
+    )
+
+
+def _is_for_other(statement: Statement, rule: Rule, version: int) -> bool:
+    """Whether it translates packets of the other IP version only, as the test says that nft hides in `dnat ip`."""
+    other = _OTHER[version]
+    return (
+        isinstance(statement, Translate)
+        and statement.kind in ("dnat", "snat")
+        and any(
+            isinstance(each, Compare) and each.field is Field.NFPROTO and each.test == other and not each.negate
+            for each in rule.statements
+        )
     )
 
 

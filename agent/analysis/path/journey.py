@@ -163,7 +163,9 @@ class Journey:
             return [variant]
         into, past = self.trail.node(variant.node), self.trail.node(variant.node)
         why = "whether the packet meets nat chains is not known: only the first of a connection does, and only under conntrack"
-        self.trail.fork((refer(*placed, None),), why, (into,), (past,))
+        place = refer(*placed, None)
+        self.trail.fork((place,), why, (into,), (past,))
+        self.steps.add(place, "maybe", "come to this nat chain")
         self.waiting += 1
         return [*self._visit(placed, replace(variant, node=into)), replace(variant, node=past)]
 

@@ -12,6 +12,7 @@ from agent.model.ruleset import (
     CopyMark,
     Drop,
     Hook,
+    Intervals,
     Jump,
     Lookup,
     Pass,
@@ -91,6 +92,15 @@ def test_a_user_chain_is_no_base_chain() -> None:
 def test_conntrack_is_at_work_when_a_rule_asks_for_it(statement: Statement, want: bool) -> None:
     assert uses_conntrack(filtering((statement,)), 4) is want
     assert not uses_conntrack(filtering((statement,)), 6)
+
+
+@pytest.mark.parametrize(
+    ("action", "want"), [(Translate("dnat", "10.0.0.1"), False), (Translate("redirect"), True), (NEW, True)]
+)
+def test_in_an_inet_table_only_nat_of_one_version_leaves_the_other_without_conntrack(action: Statement, want: bool) -> None:
+    rules = ruleset(table(hung("n", (Compare(Field.NFPROTO, Intervals(((2, 2),))), action)), family="inet"))
+    assert uses_conntrack(rules, 4)
+    assert uses_conntrack(rules, 6) is want
 
 
 @pytest.mark.parametrize(

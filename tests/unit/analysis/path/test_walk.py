@@ -465,6 +465,15 @@ class TestNat:
         found = go(ruleset(before_nat(), table(hung("INPUT", Drop()))))
         assert [step.rule.table for step in found.steps] == ["filter"]
 
+    def test_what_a_nat_chain_does_without_conntrack_is_told_as_a_maybe(self) -> None:
+        found = go(ruleset(before_nat((set_mark(1),)), table(hung("INPUT", Drop()))))
+        assert found.verdict is Verdict.DROP
+        assert (found.steps[0].result, found.steps[0].effect, found.steps[0].rule.policy) == (
+            "maybe",
+            "come to this nat chain",
+            True,
+        )
+
     def test_accept_ends_its_own_nat_chain_and_a_translation_all(self) -> None:
         first = before_nat(Accept(), (Translate("redirect", port=8080),))
         second = table(hung("n", (Translate("redirect", port=9),), hook=Hook.PREROUTING, priority=-90, kind="nat"), name="t")
