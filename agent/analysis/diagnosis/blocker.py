@@ -6,7 +6,8 @@ owner whose tool must be used. Each lookalike is one function; the first that re
 
 from dataclasses import dataclass
 
-from agent.analysis.diagnosis.catalog import (
+from agent.analysis.diagnosis.catalog import Cause
+from agent.analysis.diagnosis.catalog.firewall import (
     ACCEPT_AFTER_BLOCK,
     ACCEPT_TOO_NARROW,
     FIREWALLD_REJECT,
@@ -16,7 +17,6 @@ from agent.analysis.diagnosis.catalog import (
     MIXED_BACKENDS,
     POLICY_ENGINE_BLOCK,
     UFW_BLOCK,
-    Cause,
 )
 from agent.analysis.diagnosis.places import chain_at, rule_name
 from agent.analysis.diagnosis.provenance import FIREWALLD, UFW, owner_of

@@ -7,9 +7,8 @@ who else could have answered as it was answered?
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from agent.analysis.diagnosis import catalog
 from agent.analysis.diagnosis.blocker import name_cause
-from agent.analysis.diagnosis.catalog import Cause
+from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
 from agent.analysis.diagnosis.neighbours import find_loophole
 from agent.analysis.diagnosis.places import rule_name
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
@@ -41,7 +40,7 @@ def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[
         message = (
             f"No real packet was sent, and the witnesses contradict {rule_name(explanation.stopped_by)}: do not act on it."
         )
-        yield _finding(catalog.WITNESSES_DISAGREE, message, testimonies)
+        yield _finding(doubt.WITNESSES_DISAGREE, message, testimonies)
     elif explanation and explanation.verdict in BLOCKS and explanation.decided_by:
         yield _blocked(scene, explanation, testimonies)
     elif explanation and explanation.stopped_by:
@@ -53,19 +52,19 @@ def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[
 def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
     explanation, tls = scene.explanation, probe.tls
     if explanation and explanation.stopped_by:
-        yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+        yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     if tls and not tls.ok:
-        yield _finding(catalog.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
+        yield _finding(kubelet.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
     elif tls and (tls.http_error or (tls.http_status or 0) >= 500):
         answer = tls.http_error or f"HTTP {tls.http_status}"
         yield _finding(
-            catalog.HTTP_FAILED, f"TCP and TLS work; an unauthenticated GET is answered with: {answer}.", testimonies
+            kubelet.HTTP_FAILED, f"TCP and TLS work; an unauthenticated GET is answered with: {answer}.", testimonies
         )
     yield from _dying_opening(scene, testimonies)
     count = len(_left_open(explanation)) if explanation else 0
     if count:
         message = f"{count} rule(s) on the way could not be decided; the real connect shows that they let this packet pass."
-        yield _finding(catalog.MODEL_UNDECIDED, message, testimonies)
+        yield _finding(doubt.MODEL_UNDECIDED, message, testimonies)
 
 
 def _dying_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
@@ -75,7 +74,7 @@ def _dying_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[F
         loophole = find_loophole(scene)
         if loophole and explanation.decided_by in loophole.opened_by:
             remedy = open_before(loophole.closed_by, _opening(scene))
-            yield _finding(catalog.ACCEPT_DIES_WITH_POD, loophole.message, testimonies, remedy)
+            yield _finding(firewall.ACCEPT_DIES_WITH_POD, loophole.message, testimonies, remedy)
 
 
 def _dead_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
@@ -84,7 +83,7 @@ def _dead_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Fi
     if explanation and explanation.verdict in BLOCKS and not _disagreed(testimonies):
         loophole = find_loophole(scene)
         if loophole:
-            yield _finding(catalog.ACCEPT_DIES_WITH_POD, loophole.message, ())
+            yield _finding(firewall.ACCEPT_DIES_WITH_POD, loophole.message, ())
 
 
 def _disagreed(testimonies: Sequence[Testimony]) -> bool:
@@ -104,14 +103,14 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
     if probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
         saw = f"{probe.errno} without any packet coming back"
         yield _finding(
-            catalog.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies
+            node.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies
         )
     elif explanation is None or explanation.verdict is Verdict.UNDECIDED:
         yield _undecided(explanation, testimonies, probe)
     elif explanation.verdict is Verdict.ACCEPT:
         yield _let_in(scene, explanation, testimonies, probe)
     elif _disagreed(testimonies):
-        yield _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+        yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     else:
         yield _blocked(scene, explanation, testimonies)
 
@@ -143,7 +142,7 @@ def _let_in(scene: Scene, explanation: Explanation, testimonies: Sequence[Testim
     if reply.decided_by is None:
         return _undecided(replace(explanation, assumptions=reply.assumptions), testimonies, probe)
     if _disagreed(testimonies):
-        return _finding(catalog.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+        return _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     return _unanswered(scene, reply.decided_by, testimonies)
 
 
@@ -152,18 +151,18 @@ def _unanswered(scene: Scene, rule: RuleRef, testimonies: Sequence[Testimony]) -
         "Every rule on the way in accepts the packet; the node's answer to the pod is stopped on its way out "
         f"by {rule_name(rule)} ({rule.text})."
     )
-    return _finding(catalog.REPLY_DROPPED, message, testimonies, open_before(rule, _opening(scene, answer=True)))
+    return _finding(firewall.REPLY_DROPPED, message, testimonies, open_before(rule, _opening(scene, answer=True)))
 
 
 def _kubelet(scene: Scene, testimonies: Sequence[Testimony]) -> Finding:
     port, listener = scene.identity.kubelet_port, scene.identity.listener
     if listener:
         message = f"{listener.process or 'A process'} listens on {listener.address}:{listener.port} only."
-        return _finding(catalog.KUBELET_BOUND_ELSEWHERE, message, testimonies, look_at_kubelet())
+        return _finding(kubelet.KUBELET_BOUND_ELSEWHERE, message, testimonies, look_at_kubelet())
     message = (
         f"Nobody on this node listens on TCP port {port}, so the kernel answers with a reset. The firewall is not the cause."
     )
-    return _finding(catalog.KUBELET_NOT_LISTENING, message, testimonies, look_at_kubelet())
+    return _finding(kubelet.KUBELET_NOT_LISTENING, message, testimonies, look_at_kubelet())
 
 
 def _unexplained(testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
@@ -176,23 +175,23 @@ def _unexplained(testimonies: Sequence[Testimony], probe: ProbeResult) -> Findin
         probe.outcome, "a rule in a place that was not read: the pod's own namespace, bridge or netdev tables"
     )
     message = f"Every rule on the way accepts the packet, yet the connect ends in {probe.outcome}. Suspect {suspect}."
-    return _finding(catalog.BLOCKED_OUTSIDE_INPUT, message, testimonies)
+    return _finding(node.BLOCKED_OUTSIDE_INPUT, message, testimonies)
 
 
 def _undecided(explanation: Explanation | None, testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
     if explanation is None:
         return _finding(
-            catalog.RULE_UNDECIDED, f"The connect ends in {probe.outcome}, and there was no ruleset to walk.", testimonies
+            doubt.RULE_UNDECIDED, f"The connect ends in {probe.outcome}, and there was no ruleset to walk.", testimonies
         )
     quoted = "; ".join(f"{item.rule.text} ({item.why})" for item in explanation.assumptions[:5])
     return _finding(
-        catalog.RULE_UNDECIDED, f"The connect ends in {probe.outcome}. What could not be decided: {quoted}.", testimonies
+        doubt.RULE_UNDECIDED, f"The connect ends in {probe.outcome}. What could not be decided: {quoted}.", testimonies
     )
 
 
 def _circumstances(scene: Scene) -> Iterator[Finding]:
     if scene.identity.conflicts:
-        yield _finding(catalog.FACTS_CONFLICT, "; ".join(scene.identity.conflicts) + ".", ())
+        yield _finding(node.FACTS_CONFLICT, "; ".join(scene.identity.conflicts) + ".", ())
 
 
 def _disagreement(explanation: Explanation, probe: ProbeResult) -> str:

@@ -89,8 +89,8 @@ def uses_conntrack(ruleset: Ruleset, version: int) -> bool:
     """Whether a rule for this IP version asks for conntrack, which else need not be at work in this network namespace.
 
     The kernel turns it on for the rules that need it (net/netfilter/nf_conntrack_proto.c, `nf_ct_netns_get`); a nat chain alone
-    does not, and is then never asked. A rule of an inet table turns it on for both versions, whatever it tests, but for `dnat ip`
-    and the like, which do for their own alone (net/netfilter/nft_nat.c).
+    does not, and is then never asked. A rule of an inet table turns it on for both versions, whatever it tests, save `dnat ip`
+    and its like, which do for their own alone (net/netfilter/nft_nat.c).
     """
     return any(
         needs_conntrack(statement) and not _is_for_other(statement, rule, version)

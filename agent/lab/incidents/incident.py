@@ -1,0 +1,66 @@
+"""What an incident is: a story, the rules that cause it, and what must be found."""
+
+from dataclasses import dataclass, field
+
+from agent.lab.rules import Rules
+from agent.model.explanation import Verdict
+from agent.model.report import State
+from agent.model.ruleset import Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decider:
+    """The rule that decides, in the incident's backend; without a number it is the chain's policy."""
+
+    table: str = "filter"
+    chain: str = "INPUT"
+    rule_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a right diagnosis says. `code` is the first finding's, empty for none; `errno` and `icmp` are the pod's probe's.
+
+    `verdict` is the packet's walk through the firewall; `decider` is None where no rule is to blame. `reply` is the rule that
+    stops the kubelet's answer. `neighbour` is (errno, icmp) of the other pod's connect, where that fares otherwise. `host` and
+    `peer` are the outcomes of the host's probe and of the pod's to the other node.
+    """
+
+    state: State = State.BLOCKED
+    code: str = ""
+    verdict: Verdict = Verdict.REJECT
+    decider: Decider | None = None
+    reply: Decider | None = None
+    errno: str | None = None
+    icmp: str | None = None
+    neighbour: tuple[str, str] | None = None
+    host: str = "open"
+    peer: str = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One staged incident. `rules` holds one variant per backend that decides; `kubelet` is False where it is down.
+
+    What rules alone do not make is set by shell lines: `node` run on the node and `pods` in each pod, after the wires are
+    laid and before the firewall is loaded; `flags` are the node's kubelet's own.
+    """
+
+    name: str
+    story: str
+    rules: dict[Backend, Rules] = field(hash=False)
+    expect: Expectation
+    kubelet: bool = True
+    node: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends this incident can be staged on."""
+        return tuple(self.rules)
+
+    @property
+    def default_backend(self) -> Backend:
+        """The one that is taken when nobody asks: nft, as every current distribution, where it applies."""
+        return Backend.NFT if Backend.NFT in self.rules else self.backends[0]
