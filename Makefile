@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit run demo bench fuzz clean
+.PHONY: help setup system fmt check test unit cover run demo bench fuzz clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,15 @@ check: setup ## lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: setup ## unit tests, then every lab incident over HTTP
-	@$(BIN)/pytest
+test: unit cover ## unit tests, then every lab incident over HTTP
+	@$(BIN)/pytest -m "random or not unit"
 
 unit: setup ## the tests that need no privilege, in seconds
-	@$(BIN)/pytest -n auto tests/unit
+	@$(BIN)/pytest -q -m "not random" tests/unit
+
+cover: setup ## every branch of model and analysis is taken by a unit test
+	@$(BIN)/pytest -q -n auto --cov=agent.model --cov=agent.analysis --cov-branch --cov-fail-under=100 \
+	  --cov-report=term-missing:skip-covered tests/unit/analysis tests/unit/model tests/unit/cli
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)

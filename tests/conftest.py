@@ -3,13 +3,23 @@
 import os
 import shutil
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+UNIT = Path(__file__).parent / "unit"
 NO_SKIPS = os.environ.get("KUBEREACH_NO_SKIPS") == "1"
 # What no machine of this kind could run: a set type its kernel lacks, a collected ruleset its own tool refuses to load.
 CANNOT_RUN = ("this kernel does not have", "tables-legacy-restore:", "tables-nft-restore:")
 LAB_BINARIES = ("unshare", "nsenter", "ip", "nft", "iptables-legacy-save", "iptables-nft-save")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`unit` is where a test lives, `random` what Hypothesis feeds: `make unit` leaves those to `make test`."""
+    if UNIT in item.path.parents:
+        item.add_marker("unit")
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.add_marker("random")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.analysis.diagnosis.diagnose import analyse
-from agent.model.capture import Capture, Firewall, LegacyChain, LegacyRule, NodeObject, Problem, Processes, Stage
+from agent.model.capture import Capture, Firewall, LegacyChain, LegacyRule, Node, NodeObject, Problem, Processes, Stage
 from agent.model.codec import to_plain
 from agent.model.probe import Outcome, ProbeResult, Tls, Vantage
 from agent.model.report import Report, State, Word
@@ -299,6 +299,19 @@ def test_ipv6_targets_are_written_in_brackets() -> None:
     request = replace(PROHIBITED.request, target="2001:db8::1")
     seen = capture(probes=(replace(PROHIBITED, request=request, source="2001:db8::2"),))
     assert analyse(seen).probes[0].to == "[2001:db8::1]:10250"
+
+
+def test_without_a_node_address_of_the_pods_ip_version_there_is_no_packet_to_explain() -> None:
+    request = replace(PROHIBITED.request, source="2001:db8::2", target="2001:db8::1")
+    seen = capture(probes=(replace(PROHIBITED, request=request, source="2001:db8::2"),))
+    report = analyse(seen)
+    assert report.explanation is None
+    assert report.summary.startswith("Pods cannot reach this node's kubelet at 192.0.2.10:10250:")
+
+
+def test_a_node_without_an_address_is_named_by_the_port() -> None:
+    report = analyse(capture(node=Node(hostname="n1"), probes=(), pod_routes=()))
+    assert (report.state, report.explanation) == (State.UNKNOWN, None)
 
 
 def test_the_page_names_the_probes_side_by_side() -> None:

@@ -3,14 +3,12 @@
 import random
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.analysis.path.partition import explain_sources
 from agent.analysis.path.walk import walk
-from agent.analysis.readers.read import RefusedInput, read_texts
 from agent.model.explanation import Explanation, Part, Verdict
 from agent.model.packet import Field, Packet
 from agent.model.ruleset import (
@@ -40,7 +38,6 @@ from agent.model.ruleset import (
 )
 from tests.unit.analysis.path.rulesets import MAYBE, NODE, TCP_ONLY, chain, filtering, hung, packet, rule, ruleset, table
 
-RULESETS = Path(__file__).parents[5] / "shared" / "rulesets"
 POD_NET = ip_network("10.244.4.0/24")
 BRIDGE = ip_address("10.244.4.1")
 FIRST = int(POD_NET[0])
@@ -217,6 +214,7 @@ def arbitrary(seed: int) -> Ruleset:
     return filtering(*(statement([*ends, Jump("A"), Jump("B")]) for _ in range(8)), others=(outer, inner))
 
 
+@pytest.mark.random
 @pytest.mark.parametrize("seed", range(20))
 def test_arbitrary_rules_decide_alike(seed: int) -> None:
     check(arbitrary(seed), packet(), every=1 if seed < 10 else 5)
@@ -257,24 +255,3 @@ def test_no_accept_is_claimed_over_what_was_not_read_or_not_walked() -> None:
 def test_rules_without_a_source_cost_one_walk() -> None:
     busy = [rule(Compare(Field.DPORT, Intervals(((number, number),))), Drop()) for number in range(2000)]
     assert len(check(filtering(*busy), packet(), every=50).partition) == 1
-
-
-@pytest.mark.skipif(not RULESETS.is_dir(), reason="the collected rulesets are not beside this checkout")
-def test_the_collected_rulesets_are_partitioned_as_they_are_walked() -> None:
-    partitioned = 0
-    for path in sorted(RULESETS.iterdir()):
-        try:
-            rules = read_texts([(path.name, path.read_text(encoding="utf-8", errors="surrogateescape"))])
-        except RefusedInput:
-            continue
-        if not rules.unread:
-            found = explain_sources(rules, packet(), ip_network("10.0.0.0/8"))
-            for low, high, part in list(spread(found))[:20]:
-                for number in (low, high):
-                    alone = walk(rules, packet(source=IPv4Address(number)), HOOKS)
-                    assert part.verdict is Verdict.UNDECIDED or (part.verdict, part.decided_by) == (
-                        alone.verdict,
-                        alone.decided_by,
-                    )
-            partitioned += 1
-    assert partitioned > 20

@@ -125,6 +125,7 @@ def test_textual_variants(text: str, last: object) -> None:
     "text",
     [
         pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP what\n", id="a word without a place"),
+        pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP !\n", id="a negation of nothing"),
         pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-I INPUT 1 -j DROP\n", id="an edit"),
         pytest.param("*filter\n:INPUT STRANGE [0:0]\n", id="a policy that is none"),
     ],
@@ -196,3 +197,9 @@ def test_lines_that_are_nothing_of_iptables_make_the_ruleset_incomplete_and_are_
     ruleset = parse(text, Backend.LEGACY, "ip")
     assert ruleset.unread == ("9 line(s) are not understood: what they were meant to say is missing.",)
     assert len([sentence for sentence in ruleset.problems if sentence.startswith("Line ")]) == 5
+
+
+def test_a_chain_that_is_only_made_is_there_and_empty() -> None:
+    found = parse("*filter\n-P INPUT ACCEPT\n-N MINE\n-A INPUT -j MINE\nCOMMIT\n", Backend.LEGACY, "ip")
+    assert chain(found, "MINE").rules == ()
+    assert found.problems == ()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.analysis.readers import parse_nft
 from agent.analysis.readers.iptables_matches import TRACKED
 from agent.analysis.readers.parse_nft import parse
 from agent.model.packet import Field
@@ -362,6 +363,25 @@ def test_a_text_that_is_no_listing_is_unread(text: str) -> None:
 def test_nesting_without_end_does_not_raise(depth: int, place: str) -> None:
     text = listing(match(ct("state"), "established", "in"))
     parse(text.replace(place, '{"|": [' * depth + '"new"' + "]}" * depth))
+
+
+def test_a_rule_that_nests_too_deep_may_do_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dive(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(parse_nft, "read_statement", dive)
+    found = read({"accept": None})
+    why = "the rule nests deeper than nft writes"
+    assert found == (Forget((Field.MARK, Field.CT_MARK), "", why), Unclear("", why))
+
+
+def test_a_named_set_is_translated_once_for_all_rules_that_ask_for_it() -> None:
+    asks = match(payload("tcp dport"), "@ports")
+    text = listing(asks, asks, sets=(("set", {"name": "ports", "elem": [22, 80]}),))
+    _, first, second = chain(text).rules[0].statements
+    assert first == Compare(Field.DPORT, Intervals(((22, 22), (80, 80))))
+    assert isinstance(second, Compare)
+    assert second.test is first.test
 
 
 _KEYS = [

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -27,7 +26,6 @@ _NFT = json.dumps(
         ]
     }
 )  # fmt: skip
-_RULESETS = Path(__file__).parents[5] / "shared" / "rulesets"
 
 
 def reading(name: str, stdout: str, status: int | None = 0, problem: str = "") -> Reading:
@@ -144,15 +142,3 @@ def test_a_table_that_is_given_twice_is_refused() -> None:
 def test_a_rule_of_a_real_shape_with_its_match_after_the_target() -> None:
     text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp --dport 10250 -j ACCEPT -m comment --comment kubelet\nCOMMIT\n"
     assert read_texts([("a", text)]).tables[0].chains[0].rules[0].statements[-1] == Accept()
-
-
-@pytest.mark.skipif(not _RULESETS.is_dir(), reason="the collection of real rulesets is not beside this checkout")
-def test_every_real_ruleset_is_read_or_refused() -> None:
-    refused = set()
-    for path in sorted(_RULESETS.iterdir()):
-        if path.suffix not in (".md", ".tsv"):
-            try:
-                assert read_texts([(path.name, path.read_text(errors="surrogateescape"))]).tables, path.name
-            except RefusedInput:
-                refused.add(path.suffix)
-    assert refused == {".nft", ".iptables-L"}
