@@ -1,8 +1,7 @@
-"""How an answer looks: JSON for programs, text for curl, the same text in a page for a browser."""
+"""How an answer looks: JSON for programs, text for curl, a page for a browser."""
 
 from collections import Counter
 from collections.abc import Callable
-from html import escape
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -11,17 +10,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from agent.api.problems import ProblemError
 from agent.render.data import as_json
+from agent.render.page import POLICY
 
 # The value of `?o=`.
 Form = Literal["text", "json"]
-
-# The page holds no script, style sheet or picture, and may load none.
-_PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>:root {{ color-scheme: light dark }} pre {{ margin: 2rem; font: 0.9rem/1.4 monospace; white-space: pre-wrap }}</style>
-</head><body><pre>{text}</pre></body></html>
-"""
 
 
 def json_answer(value: Any, status: int = HTTPStatus.OK, **headers: str) -> Response:
@@ -34,9 +26,9 @@ def text_answer(text: str, status: int = HTTPStatus.OK, **headers: str) -> Respo
     return PlainTextResponse(text, status_code=int(status), headers=headers)
 
 
-def page_answer(text: str, title: str) -> Response:
-    """Text in a page."""
-    return HTMLResponse(_PAGE.format(title=escape(title), text=escape(text)), headers=_PAGE_HEADERS)
+def page_answer(document: str) -> Response:
+    """The page, which may load and run nothing but itself."""
+    return HTMLResponse(document, headers={"Content-Security-Policy": POLICY})
 
 
 def only(*names: str, many: str = "") -> Callable[[Request], None]:

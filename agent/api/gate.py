@@ -1,7 +1,7 @@
 """Who may speak to the API: a Host header that names this node, and no browser script.
 
 There is no authentication yet, so two things stand between a web page in an operator's browser and this port: DNS rebinding
-is stopped by the list of names, cross-origin requests by refusing every Origin (curl sends none, nor does a page visit).
+is stopped by the list of names, cross-origin requests by refusing every Origin but the page's own (curl sends none).
 """
 
 import logging
@@ -67,13 +67,16 @@ class Gate:
             detail = "The Host header does not name this node: ask 127.0.0.1, localhost, or the node's own name or address."
             refusal = problem(HTTPStatus.MISDIRECTED_REQUEST, "Wrong host", detail)
             await refusal(scope, receive, send)
-        elif "origin" in headers:
-            detail = (
-                "Scripts of web pages (requests with an Origin header) are not answered: use curl, or open the page itself."
-            )
+        elif any(not _is_own(origin, hosts) for origin in headers.getlist("origin")):
+            detail = "Scripts of other web pages are not answered: use curl, or open this node's own page."
             await problem(HTTPStatus.FORBIDDEN, "Not from a web page", detail)(scope, receive, send)
         else:
             await self.app(scope, receive, _not_stored(send))
+
+
+def _is_own(origin: str, hosts: list[str]) -> bool:
+    """Whether this Origin is the page that this node itself gave (RFC 6454): its Host, which is one of the node's names."""
+    return [origin.lower().removeprefix("http://").removeprefix("https://")] == [host.lower() for host in hosts]
 
 
 def _not_stored(send: Send) -> Send:

@@ -9,8 +9,10 @@ from fastapi.responses import Response
 from agent.api.answers import Form, json_answer, only, page_answer, text_answer
 from agent.api.problems import ProblemError
 from agent.model.report import Report, State
-from agent.render import text
+from agent.render import page, text
+from agent.render.page import Past
 from agent.service.diagnoses import Diagnoses, Diagnosis
+from agent.service.input_path import met_rules
 
 SCHEMA = "kubereach.dev/diagnosis/v1"
 # Degraded is 200: pods do reach the kubelet. Unknown is 503: nobody should take it for a yes.
@@ -27,13 +29,13 @@ def report_routes(diagnoses: Diagnoses) -> APIRouter:
     router = APIRouter(tags=["report"])
 
     @router.get("/", dependencies=[Depends(only("o"))])
-    def page(request: Request, o: Form | None = None) -> Response:
+    def root(request: Request, o: Form | None = None) -> Response:
         """The page: text for curl, HTML for a browser, the report as JSON with `?o=json`."""
         report = _report(diagnoses.recent())
         if o == "json":
             return json_answer(report)
         if o is None and "text/html" in request.headers.get("accept", ""):
-            return page_answer(text.report(report), f"kubereach: {report.node} {report.state.value}")
+            return page_answer(_page(diagnoses, report))
         return text_answer(text.report(report))
 
     @router.get("/v1/report", dependencies=[Depends(only("o"))])
@@ -90,6 +92,17 @@ def _report(diagnosis: Diagnosis) -> Report:
         detail = f"{diagnosis.error} GET /readyz?verbose says what this process may see."
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis failed", detail)
     return diagnosis.report
+
+
+def _page(diagnoses: Diagnoses, report: Report) -> str:
+    capture = diagnoses.capture()
+    rules, remarks = met_rules(capture) if capture else (None, {})
+    history = (
+        Past(id=each.id, asked_at=each.asked_at, state=each.report.state.value, summary=each.report.summary)
+        for each in diagnoses.all()
+        if each.report
+    )
+    return page.render(report, rules, remarks, tuple(history))
 
 
 def _entry(diagnosis: Diagnosis) -> dict[str, Any]:

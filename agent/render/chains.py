@@ -11,10 +11,10 @@ _FAMILIES = {4: ("ip", "inet"), 6: ("ip6", "inet")}
 
 # Backend, family, table, chain, and the rule's number; None for the chain itself.
 Place = tuple[str, str, str, str, int | None]
-_NOTHING: Mapping[Place, str] = {}
+NOTHING: Mapping[Place, str] = {}
 
 
-def rules(ruleset: Ruleset, version: int, remarks: Mapping[Place, str] = _NOTHING, notes: Sequence[str] = ()) -> str:
+def rules(ruleset: Ruleset, version: int, remarks: Mapping[Place, str] = NOTHING, notes: Sequence[str] = ()) -> str:
     """Every chain of the families that see this IP version; base chains by hook and priority, then the chains they use.
 
     `remarks` stand behind the rules and the chains' titles, `notes` at the end.

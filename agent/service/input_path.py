@@ -13,6 +13,7 @@ from agent.analysis.path.losses import targets
 from agent.analysis.path.references import refer
 from agent.analysis.readers.read import read_firewall
 from agent.analysis.relevance.shadows import Shadow, Shadows, lost_chains
+from agent.model.capture import Capture
 from agent.model.ruleset import AnyOf, Chain, Forget, Hook, Rule, Ruleset, Statement, Table, Unclear, Unsure, VerdictMap
 from agent.service.host import Host
 
@@ -115,6 +116,12 @@ def narrow(ruleset: Ruleset) -> Ruleset:
     """The same ruleset with the chains alone that a packet to this node can meet."""
     narrowed = (replace(table, chains=tuple(_met(table))) for table in ruleset.tables)
     return replace(ruleset, tables=tuple(table for table in narrowed if table.chains))
+
+
+def met_rules(capture: Capture) -> tuple[Ruleset, dict[Place, str]]:
+    """The rules that a packet to this node met when this was captured, after the pod's probe, and the remarks beside them."""
+    ruleset = narrow(read_firewall(capture.between or capture.before))
+    return ruleset, trace_path(ruleset).remarks
 
 
 def trace_path(ruleset: Ruleset) -> InputPath:

@@ -69,7 +69,7 @@ def test_a_rebound_name_is_misdirected(served):
     assert not [call for call in served.host.calls if call.startswith("probe")]
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:10270"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:8080"])
 def test_a_script_is_refused(served, origin):
     answer = served.client.post("/v1/diagnoses", headers={"origin": origin})
     assert answer.status_code == 403
