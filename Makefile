@@ -35,6 +35,7 @@ check: setup ## lint, types, import contracts
 	@$(BIN)/lint-imports
 
 test: unit cover ## unit tests, then every lab incident over HTTP
+	@./setup-system browser || true  # who may not install a browser is told so, and its tests skip
 	@$(BIN)/pytest -m "random or not unit"
 
 unit: setup ## the tests that need no privilege, in seconds

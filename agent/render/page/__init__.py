@@ -64,7 +64,7 @@ def render(
     remarks: Mapping[Place, str] = NOTHING,
     history: Sequence[Past] = (),
 ) -> str:
-    """The document. `rules` are those a packet to this node meets, with `remarks` beside them; `history` has the earlier looks."""
+    """The document. `rules` are those a packet to this node meets, `remarks` stand beside them; `history`: earlier looks."""
     return _ENVIRONMENT.get_template("report.html").render(
         report=report,
         cause=report.cause,

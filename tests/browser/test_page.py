@@ -1,0 +1,141 @@
+"""Chromium opens the page of a served incident: what is drawn, what its buttons do, and that it works without a script.
+
+With KUBEREACH_UPDATE_GOLDEN=1 the screenshots in docs/screens are made anew.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.lab.staged import PRIVILEGES, served
+
+SCREENS = Path(__file__).parents[2] / "docs" / "screens"
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+# A browser phones home; this one resolves no name and may ask loopback alone.
+QUIET = (
+    "--headless=new",
+    "--no-sandbox",  # the tests run as root, and it opens our own page only
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--window-size=1200,1500",
+)
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Debian's chromium and chromium-driver"),
+]
+
+
+def start(*more: str, scripts: bool = True) -> WebDriver:
+    options = Options()
+    options.binary_location = str(CHROMIUM)
+    for each in (*QUIET, *more):
+        options.add_argument(each)
+    if not scripts:
+        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[WebDriver]:
+    driver = start()
+    yield driver
+    driver.quit()
+
+
+def stations(browser: WebDriver) -> dict[str, str]:
+    """The stations of the way and what became of the packet there."""
+    items = browser.find_elements(By.CSS_SELECTOR, ".way li")
+    return {item.find_element(By.TAG_NAME, "b").text: item.find_element(By.TAG_NAME, "em").text for item in items}
+
+
+def picture(browser: WebDriver, name: str) -> None:
+    if os.environ.get("KUBEREACH_UPDATE_GOLDEN") == "1":
+        SCREENS.mkdir(exist_ok=True)
+        browser.save_screenshot(str(SCREENS / f"{name}.png"))
+
+
+def test_the_deciding_rule_is_where_the_packet_ends(browser: WebDriver) -> None:
+    with served(PRIVILEGES[0], "centos-reject") as lab:
+        browser.get(lab.url)
+        assert browser.find_element(By.TAG_NAME, "h1").text.endswith(
+            "rule 6 of filter INPUT (iptables-nft) answers icmp-host-prohibited."
+        )
+        drawn = stations(browser)
+        assert drawn["input filter"] == "ended here"
+        assert drawn["kubelet"] == "not reached"
+        row = browser.find_element(By.CSS_SELECTOR, "tr.decides")
+        assert row.text.split()[0] == "6"
+        assert "-j REJECT --reject-with icmp-host-prohibited decides" in row.text
+        assert "input-reject" in browser.find_element(By.ID, "cause").text
+        picture(browser, "centos-reject")
+        said = [entry for entry in browser.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]  # type: ignore[no-untyped-call]
+        assert [entry for entry in said if "favicon" not in entry["message"]] == []
+
+
+def test_a_button_looks_again_and_the_history_grows(browser: WebDriver) -> None:
+    with served(PRIVILEGES[0], "healthy") as lab:
+        browser.get(lab.url)
+        assert set(stations(browser).values()) == {"passed"}
+        picture(browser, "healthy")
+        before = httpx.get(f"{lab.url}/v1/diagnoses").json()["items"]
+        taken = browser.find_element(By.CSS_SELECTOR, "header .quiet").text
+        browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)  # the skip link, then the button: no mouse
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        assert browser.switch_to.active_element.text == "Look again"
+        browser.switch_to.active_element.send_keys(Keys.ENTER)
+        WebDriverWait(browser, 20).until(lambda page: _taken(page) not in ("", taken))
+        after = httpx.get(f"{lab.url}/v1/diagnoses").json()["items"]
+        assert len(after) == len(before) + 1
+
+
+def _taken(browser: WebDriver) -> str:
+    found = browser.find_elements(By.CSS_SELECTOR, "header .quiet")
+    return found[0].text if found else ""
+
+
+def test_a_lost_answer_is_drawn_behind_the_kubelet(browser: WebDriver) -> None:
+    with served(PRIVILEGES[0], "reply-drop-output") as lab:
+        browser.get(lab.url)
+        drawn = stations(browser)
+        assert (drawn["kubelet"], drawn["its answer"]) == ("passed", "ended here")
+        picture(browser, "reply-drop-output")
+
+
+def test_without_scripts_and_in_the_dark_the_report_is_whole() -> None:
+    driver = start("--force-dark-mode", "--blink-settings=preferredColorScheme=0", scripts=False)
+    try:
+        with served(PRIVILEGES[0], "centos-reject") as lab:
+            driver.get(lab.url)
+            assert stations(driver)["input filter"] == "ended here"
+            assert not driver.find_element(By.ID, "actions").is_displayed()
+            assert driver.find_element(By.CSS_SELECTOR, "tr.decides").is_displayed()
+            picture(driver, "dark")
+    finally:
+        driver.quit()
+
+
+def test_a_narrow_screen_scrolls_nothing_sideways(browser: WebDriver) -> None:
+    browser.set_window_size(420, 900)
+    with served(PRIVILEGES[0], "firewalld-nft") as lab:
+        browser.get(lab.url)
+        width = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")  # type: ignore[no-untyped-call]
+        assert width <= 0
+        picture(browser, "narrow")
+    browser.set_window_size(1200, 1500)
