@@ -23,6 +23,7 @@ from agent.model.settings import Settings
 from agent.service.clock import SystemClock
 from agent.service.collect import collect
 from agent.service.diagnoses import Diagnoses
+from agent.service.publish import publish
 
 # A person, a scraper and a kubelet or two; more at once is not use but abuse, and is told 503.
 _CONNECTIONS = 64
@@ -63,9 +64,12 @@ def serve(channel: socket.socket, listener: socket.socket, settings: Settings) -
             )
         )
         Thread(target=_watch, args=(watched, server), name="broker-watch", daemon=True).start()
+        ended = publish(settings, diagnoses, clock) if settings.publish else None
         try:
             server.run(sockets=[listener])
         finally:
+            if ended:
+                ended.set()
             diagnoses.close()
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from agent import __version__
+from agent.cli.cluster import cluster
 from agent.cli.diagnose import bundle, diagnose, replay
 from agent.cli.explain import explain, rules
 from agent.cli.failures import CommandGroup, end_of_bug
@@ -50,6 +51,7 @@ def kubereach(
 
 for command in (diagnose, serve, explain, rules, probe, preflight, bundle, replay):
     app.command()(command)
+app.add_typer(cluster)
 app.add_typer(lab)
 
 

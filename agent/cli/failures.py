@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from agent.cluster.connection import ClusterError
 from agent.host.errors import BrokerGone, HostError
 from agent.model.codec import CodecError
 from agent.model.exitcode import ExitCode
@@ -30,7 +31,7 @@ class CommandGroup(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # typer ends silently, as `| head` expects
-        except (HostError, UnreadableError, CodecError, BadQuestionError, OSError) as error:
+        except (HostError, ClusterError, UnreadableError, CodecError, BadQuestionError, OSError) as error:
             if ctx.find_root().params.get("debug"):
                 raise
             say(_sentence(error))

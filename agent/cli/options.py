@@ -69,6 +69,10 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
             help="Try the packet in a throwaway namespace with the same rules, too.",
         ),
     ] = _DEFAULT.twin,
+    publish: Annotated[
+        bool,
+        typer.Option("--publish", envvar="KUBEREACH_PUBLISH", help="`serve` keeps this node's answer in the cluster, too."),
+    ] = _DEFAULT.publish,
 ) -> Settings:
     return Settings(
         node_name=node_name,
@@ -80,6 +84,7 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
         netns_dirs=tuple(netns_dir or _DEFAULT.netns_dirs),
         connect_timeout=connect_timeout,
         twin=twin,
+        publish=publish,
     )
 
 

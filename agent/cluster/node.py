@@ -1,4 +1,4 @@
-"""This node, as the Kubernetes API knows it: the only module that talks to a cluster, and it asks for one object.
+"""This node, as the Kubernetes API knows it: one object is asked for.
 
 Outside a cluster there is nothing to ask, and that is no problem: everything else is found out on the node.
 """
@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from agent.cluster.connection import SERVICE_ACCOUNT, configuration
 from agent.model.capture import NodeObject
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # Somebody waits; an API server that needs longer for one object is itself in trouble.
 TIMEOUT = 2.0
 
@@ -20,7 +20,7 @@ def read_node(name: str = "") -> NodeObject | None:
     Without a name, NODE_NAME and then the host's lower-case name are taken, as the kubelet does (kubernetes/kubernetes
     pkg/util/node `GetHostname`). Whatever goes wrong becomes a sentence in `problem`; nothing is raised.
     """
-    source = _configuration()
+    source = configuration()
     if source is None:
         return None
     wanted = name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
@@ -28,15 +28,6 @@ def read_node(name: str = "") -> NodeObject | None:
         return _ask(source, wanted)
     except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too, whichever httpx that is; none is lost
         return NodeObject(name=name, problem=_sentence(wanted, error))
-
-
-def _configuration() -> Path | None:
-    """The service account's directory or the kubeconfig file: what an in-cluster pod and an operator's shell have."""
-    if os.environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
-        return SERVICE_ACCOUNT
-    # As kubectl reads it: a list of files. The first one counts here.
-    files = [text for text in os.environ.get("KUBECONFIG", "").split(os.pathsep) if text]
-    return Path(files[0]) if files else None
 
 
 def _ask(source: Path, name: str) -> NodeObject:

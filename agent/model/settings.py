@@ -23,3 +23,5 @@ class Settings:
     request_timeout: float = 2.0
     # The same rules tried in a throwaway namespace: 0.1 s of a processor, and nothing of the node is touched.
     twin: bool = True
+    # Keep this node's answer in the cluster, as the object reaches.kubereach.dev of the node's name.
+    publish: bool = False

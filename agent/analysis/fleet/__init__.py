@@ -1,0 +1,1 @@
+"""Many nodes' answers side by side: who differs, and who reaches whom."""

@@ -1,0 +1,34 @@
+"""Who reaches whose kubelet, node by node, from the connects that each node's agent made."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from agent.model.fleet import Cell, Matrix
+from agent.model.reach import Reach
+
+
+def build_matrix(reaches: Iterable[Reach]) -> Matrix:
+    """From each node's vantage points: its pods to its own kubelet, and to its neighbours'."""
+    answers = sorted((each for each in reaches if each.state), key=lambda each: each.node)
+    owners = {address: each.node for each in answers for address in each.node_addresses}
+    cells, strangers = [], set()
+    for answer in answers:
+        for vantage in answer.vantages:
+            if vantage.vantage == "host":
+                continue
+            address = _address(vantage.to)
+            target = answer.node if vantage.vantage == "pod" else owners.get(address)
+            if target is None:
+                strangers.add(address)
+            else:
+                cells.append(Cell(source=answer.node, target=target, outcome=vantage.outcome))
+    return Matrix(nodes=tuple(each.node for each in answers), cells=tuple(cells), strangers=tuple(sorted(strangers)))
+
+
+def _address(to: str) -> str:
+    """The address of `address:port` or `[address]:port`, as the API writes it."""
+    host = to.rpartition(":")[0].strip("[]")
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host

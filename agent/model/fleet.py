@@ -1,0 +1,49 @@
+"""Many nodes' answers side by side."""
+
+from dataclasses import dataclass
+
+from agent.model.reach import Reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Nodes with equal rules on the way in. `states` counts their answers."""
+
+    fingerprint: str
+    nodes: tuple[str, ...]
+    states: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """All nodes: how many are in which state, those in trouble, the groups by fingerprint, the largest first.
+
+    `sentence` is the answer in one line. `silent` are nodes whose agent has not answered yet.
+    """
+
+    total: int
+    states: tuple[tuple[str, int], ...]
+    trouble: tuple[Reach, ...]
+    groups: tuple[Group, ...]
+    silent: tuple[str, ...]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What pods of node `source` met at the kubelet of node `target`."""
+
+    source: str
+    target: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """The nodes in order and what is known between them; a pair that nobody tried has no cell. `strangers` are targets that
+    are no known node's address.
+    """
+
+    nodes: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    strangers: tuple[str, ...] = ()

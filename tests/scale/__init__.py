@@ -1,0 +1,1 @@
+"""Five thousand agents: the real pacing against an API server that counts."""

@@ -1,0 +1,34 @@
+"""agent.analysis.fleet.matrix: who reaches whom."""
+
+from agent.analysis.fleet.matrix import build_matrix
+from agent.model.fleet import Cell
+from agent.model.reach import Reach, ReachVantage
+
+
+def test_own_kubelet_and_neighbours_by_their_addresses() -> None:
+    one = Reach(
+        node="w1",
+        state="blocked",
+        node_addresses=("172.31.16.124", "fd00::1"),
+        vantages=(
+            ReachVantage(vantage="pod", to="172.31.16.124:10250", outcome="host-prohibited"),
+            ReachVantage(vantage="host", to="172.31.16.124:10250", outcome="open"),
+            ReachVantage(vantage="peer", to="172.31.22.159:10250", outcome="open"),
+            ReachVantage(vantage="peer", to="203.0.113.9:10250", outcome="timeout"),
+            ReachVantage(vantage="peer", to="nonsense", outcome="timeout"),
+        ),
+    )
+    two = Reach(
+        node="w2",
+        state="reachable",
+        node_addresses=("172.31.22.159",),
+        vantages=(ReachVantage(vantage="peer", to="[fd00::1]:10250", outcome="open"),),
+    )
+    found = build_matrix([two, one, Reach(node="silent")])
+    assert found.nodes == ("w1", "w2")
+    assert found.cells == (
+        Cell(source="w1", target="w1", outcome="host-prohibited"),
+        Cell(source="w1", target="w2", outcome="open"),
+        Cell(source="w2", target="w1", outcome="open"),
+    )
+    assert found.strangers == ("", "203.0.113.9")
