@@ -48,6 +48,14 @@ class Answers:
             "preflight": lambda _: operations.Checks(preflight.check(workers)),
         }
 
+    def warm(self) -> None:
+        """Starts the workers that a look will want, so that their imports overlap with other reading."""
+        self._workers.warm(PROCESSES)
+        if self._settings.twin:
+            self._workers.warm(TWIN)
+        if "filter" in firewall.legacy_tables("ip", []):
+            self._workers.warm(IPTC)
+
     def answer(self, request: dict[str, Any]) -> Answer:
         """The answer to one request. What is not on the list, or has other arguments than the list says, is refused."""
         try:
@@ -93,6 +101,7 @@ class Answers:
             return TwinResult(problem=str(error))
 
     def _processes(self, _: operations.Nothing) -> Processes:
+        self.warm()  # a look asks this first; what ended since the last one is needed again soon
         try:
             return self._workers.ask(PROCESSES, {}, Processes)
         except WorkerError as error:

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from threading import Thread
 
-from agent.host import firewall, fronts, wire
+from agent.host import fronts, wire
 from agent.host.answers import Answers
-from agent.host.workers import IPTC, PROCESSES, TWIN, Workers
+from agent.host.workers import Workers
 from agent.model.codec import CodecError, from_plain
 from agent.model.settings import Settings
 
@@ -28,21 +28,16 @@ _POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 class Broker:
     """The conversations of one broker process."""
 
-    def __init__(self, settings: Settings, *, keep: bool) -> None:
-        self._twin = settings.twin
-        self._workers = Workers(keep=keep)
+    def __init__(self, settings: Settings) -> None:
+        self._workers = Workers()
         self._answers = Answers(settings, self._workers, self.converse)
 
     def warm(self) -> None:
-        """Starts the workers that the first reading will want, so that their imports overlap with other reading."""
-        self._workers.warm(PROCESSES)
-        if self._twin:
-            self._workers.warm(TWIN)
-        if "filter" in firewall.legacy_tables("ip", []):
-            self._workers.warm(IPTC)
+        """Starts the workers that the first look will want, before it asks."""
+        self._answers.warm()
 
     def close(self) -> None:
-        """Ends the spares."""
+        """Ends the workers."""
         self._workers.close()
 
     def converse(self, channel: socket.socket) -> None:
@@ -69,7 +64,7 @@ class Broker:
 
 def serve_once(settings: Settings, channel: socket.socket) -> None:
     """Serves one client until it is gone, whatever it was waiting for."""
-    broker = Broker(settings, keep=False)
+    broker = Broker(settings)
     watched = os.dup(channel.fileno())  # the conversation may close its own while we wait
     broker.warm()  # first, or the first question would start a worker of its own
     broker.converse(channel)
@@ -82,7 +77,7 @@ def serve_once(settings: Settings, channel: socket.socket) -> None:
 def serve(settings: Settings, listen_fd: int, front: Sequence[str]) -> None:
     """Serves the front, which it starts and restarts, until SIGTERM or SIGINT."""
     with fronts.Bell() as bell:
-        broker = Broker(settings, keep=True)
+        broker = Broker(settings)
         broker.warm()
         fronts.supervise(front, listen_fd, broker.converse, bell)
         broker.close()

@@ -24,13 +24,6 @@ _EXTENSIONS: tuple[str, ...] = (
 )
 
 
-def keep_output() -> int:
-    """A descriptor for the answer; fd 1 leads to stderr from here on, because the library takes it over."""
-    output = os.dup(1)
-    os.dup2(2, 1)
-    return output
-
-
 def find_extensions() -> str | None:
     """The directory of the xtables extensions on this distribution, None where there is none."""
     for pattern in _EXTENSIONS:
@@ -97,8 +90,7 @@ def _rule(number: int, rule: Any) -> LegacyRule:
 
 
 def main() -> None:
-    """One job: `{"read": true}` reads the chain, anything else only says whether the library works."""
-    output = keep_output()
+    """A job `{"read": true}` reads the chain, any other only says whether the library works."""
     iptc = load()
 
     def work(request: dict[str, Any]) -> LegacyChain:
@@ -106,9 +98,7 @@ def main() -> None:
             return LegacyChain(problem="python-iptables cannot be loaded")
         return read_input(iptc) if request.get("read") else LegacyChain()
 
-    job.answer(work, output)
-    # Its objects free C handles in an order of the interpreter's choosing; there is nothing left to lose here.
-    os._exit(0)
+    job.serve(work)
 
 
 if __name__ == "__main__":

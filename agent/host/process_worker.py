@@ -100,4 +100,4 @@ def _name(pid: int | None) -> str:
 
 
 if __name__ == "__main__":
-    job.answer(look, output=1)
+    job.serve(look)

@@ -1,15 +1,16 @@
 """Short-lived children that do one job each with a library that may live in neither the broker nor the front.
 
-A spare has already imported its library and waits for its job: a reading then costs milliseconds instead of an import. A spare
-holds memory meanwhile (resident: psutil 13 MiB, python-iptables 31, scapy 36), so one that nobody used for a minute is ended.
+Each library has a template: a process that has imported it and forks a child per job, so that a reading costs milliseconds
+instead of an import. A template holds memory meanwhile (resident: psutil 15 MiB, python-iptables 31, scapy 36), so it starts
+with a look and ends when nobody asked for a minute.
 """
 
 import json
-import sys
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any, TypeVar
 
 from agent.host import command
+from agent.host.template import NotStarted, Template
 from agent.model.codec import CodecError, from_plain
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ TWIN = "agent.host.twin_worker"
 # 300 rules take python-iptables 0.2 s, psutil on 1,000 processes less; beyond this a worker is stuck.
 _DEADLINE = 5.0
 # Somebody who looks at an incident asks again within a minute; nobody else should pay for it.
-_SPARE_LIFE = 60.0
+_IDLE = 60.0
 # One look at a busy node is some hundred kilobytes.
 _ANSWER_LIMIT = 16 * 1024 * 1024
 
@@ -31,76 +32,70 @@ class WorkerError(Exception):
 
 
 class Workers:
-    """The workers of one broker. With `keep`, each use starts the next spare. Safe to use from several threads."""
+    """The workers of one broker. Safe to use from several threads."""
 
-    def __init__(self, *, keep: bool) -> None:
-        self._keep = keep
+    def __init__(self) -> None:
         self._lock = Lock()
-        self._spares: dict[str, tuple[command.Child, Event]] = {}
+        self._templates: dict[str, Template] = {}
 
     def warm(self, module: str) -> None:
-        """Starts a spare, unless one waits already. A spare that cannot be started is no loss: `ask` will say why."""
-        with self._lock:
-            if module in self._spares and self._spares[module][0].status is None:
-                return
-            try:
-                child = _start(module)
-            except OSError:
-                return
-            taken = Event()
-            self._spares[module] = (child, taken)
-        Thread(target=self._retire, args=(module, child, taken), name="spare", daemon=True).start()
+        """Starts a template, unless there is one. One that cannot be started is no loss: `ask` will say why."""
+        try:
+            self._template(module)
+        except OSError:
+            return
 
     def ask(self, module: str, job: dict[str, Any], kind: type[T]) -> T:
         """What the worker makes of the job, checked to be a `kind`. Raises `WorkerError`."""
+        data = json.dumps(job).encode()
         try:
-            child = self._take(module) or _start(module)
+            done = self._run(module, data)
+            if done is None:  # its minute was just over, or somebody killed it
+                done = self._run(module, data)
         except OSError as error:
             raise WorkerError(f"{module} could not be started: {error.strerror}") from error
-        done = child.converse(json.dumps(job).encode() + b"\n", _DEADLINE, _ANSWER_LIMIT)
-        if self._keep:
-            self.warm(module)
+        if done is None:
+            raise WorkerError(f"the worker {module} was ended twice before it began")
         return _decode(module, done, kind)
 
     def close(self) -> None:
-        """Ends every spare."""
+        """Ends every template."""
         with self._lock:
-            spares, self._spares = list(self._spares.values()), {}
-        for child, taken in spares:
-            taken.set()
-            child.end(0)
+            templates, self._templates = list(self._templates.values()), {}
+        for template in templates:
+            template.stop()
+        for template in templates:
+            template.last_words()
 
-    def _take(self, module: str) -> command.Child | None:
+    def _run(self, module: str, data: bytes) -> command.Completed | None:
+        """The end of the job or, where it did not begin, that of a template which failed; None where another may be asked."""
+        template = self._template(module)
+        try:
+            return template.run(data, _DEADLINE, _ANSWER_LIMIT)
+        except NotStarted:
+            last = template.last_words()
+            if last is None:  # it is alive and takes nothing
+                template.stop()
+                template.last_words()
+            return last if last is not None and last.status and last.status > 0 else None
+
+    def _template(self, module: str) -> Template:
         with self._lock:
-            child, taken = self._spares.pop(module, (None, None))
-        if child is None or taken is None:
-            return None
-        taken.set()
-        if child.status is None:
-            return child
-        child.end(0)
-        return None
+            if module not in self._templates:
+                self._templates[module] = Template(module, _IDLE, self._forget)
+            return self._templates[module]
 
-    def _retire(self, module: str, child: command.Child, taken: Event) -> None:
-        if taken.wait(_SPARE_LIFE):
-            return
+    def _forget(self, template: Template) -> None:
         with self._lock:
-            mine = self._spares.get(module, (None, None))[0] is child
-            if mine:
-                del self._spares[module]
-        if mine:
-            child.end(0)
-
-
-def _start(module: str) -> command.Child:
-    return command.spawn([sys.executable, "-P", "-m", module])
+            if self._templates.get(template.module) is template:
+                del self._templates[template.module]
 
 
 def _decode(module: str, done: command.Completed, kind: type[T]) -> T:
     if done.problem or done.status != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         last = f": {lines[-1]}" if lines else ""
-        ending = "did not end in time" if done.problem else f"ended with status {done.status}"
+        ending = done.problem or f"ended with status {done.status}"
         raise WorkerError(f"the worker {module} {ending}{last}")
     try:
         return from_plain(kind, json.loads(done.stdout))

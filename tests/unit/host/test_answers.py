@@ -12,7 +12,7 @@ from agent.model.settings import Settings
 
 @pytest.fixture
 def answers() -> Iterator[Answers]:
-    workers = Workers(keep=False)
+    workers = Workers()
     yield Answers(Settings(cni_dirs=(), netns_dirs=()), workers, lambda channel: channel.close())
     workers.close()
 

@@ -13,7 +13,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     """Workers on a node with a legacy filter table; no worker is started."""
     monkeypatch.setattr(firewall, "legacy_tables", lambda family, problems: ("filter",))
     monkeypatch.setattr(Workers, "ask", lambda *_: LegacyChain())
-    made = Workers(keep=False)
+    made = Workers()
     yield made
     made.close()
 
