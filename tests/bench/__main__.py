@@ -1,10 +1,11 @@
 """How long a diagnosis takes, measured on a running server in the lab: `make bench`.
 
-Each row: an incident is staged and its server asked for new diagnoses over HTTP, with a pause between, as people ask. A worker
-does one job and ends; the pause lets the next one import its library (psutil, python-iptables, scapy). Medians and spread of
-the whole request; the first ones are not counted. Cold: `kubereach lab run`, world and all, once.
+Each row: an incident is staged and its server asked for new diagnoses over HTTP, first back to back, as scripts ask, then with
+a pause between, as people do. Medians and spread (the quartiles) of the whole request; the first ones are not counted. Cold:
+`kubereach lab run`, world and all, once. The load is that of the machine at the row's end: what else runs slows all of it.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -22,33 +24,55 @@ from agent.lab.commands import list_incidents
 WARM_UP, RUNS, PAUSE = 2, 10, 1.2
 KUBEREACH = [sys.executable, "-m", "agent.cli.app"]
 # A diagnosis that waits for the connect's own deadline cannot be quicker than that.
-NOTE = {"drop-policy": "waits for the 1 s connect deadline"}
+DEADLINE = "waits for the 1 s connect deadline"
+NOTE = {"drop-policy": DEADLINE, "reply-drop-output": DEADLINE}
 
 
 def main() -> None:
     """Print the table; exits with 1 when a server could not be started."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
+    parser.add_argument("incidents", nargs="*", help="these alone")
+    parser.add_argument("--stages", action="store_true", help="also the median of each stage, back to back")
+    asked = parser.parse_args()
     machine = f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores"
     print(f"kubereach bench: {machine}, load {os.getloadavg()[0]:.2f}")
-    print(f"POST /v1/diagnoses, {RUNS} runs after {WARM_UP}, {PAUSE} s apart; milliseconds\n")
-    print(f"{'incident':28} {'backend':8} {'median':>8} {'min':>8} {'max':>8}  cold run (s)  note")
+    print(
+        f"POST /v1/diagnoses, {RUNS} runs after {WARM_UP}, back to back and {PAUSE} s apart; milliseconds, median [quartiles]\n"
+    )
+    print(f"{'incident':28} {'backend':8} {'back to back':^18} {'spaced':^18} {'cold (s)':>8} {'load':>5}  note")
     for incident in list_incidents():
+        if asked.incidents and incident.name not in asked.incidents:
+            continue
         for backend in incident.backends:
-            times = _serve_and_measure(incident.name, backend)
-            cold = _cold(incident.name, backend)
-            row = " ".join(f"{value:8.1f}" for value in (statistics.median(times), min(times), max(times)))
-            line = f"{incident.name:28} {backend:8} {row}  {cold:12.2f}  {NOTE.get(incident.name, '')}"
-            print(line.rstrip(), flush=True)
+            together, spaced, stages = _serve_and_measure(incident.name, backend)
+            row = f"{_spread(together)} {_spread(spaced)} {_cold(incident.name, backend):8.2f} {os.getloadavg()[0]:5.1f}"
+            print(f"{incident.name:28} {backend:8} {row}  {NOTE.get(incident.name, '')}".rstrip(), flush=True)
+            if asked.stages:
+                print("    " + ", ".join(f"{name} {value:.0f}" for name, value in stages.items()), flush=True)
 
 
-def _serve_and_measure(name: str, backend: str) -> list[float]:
+def _spread(times: Sequence[float]) -> str:
+    low, middle, high = statistics.quantiles(times, n=4)
+    return f"{middle:6.0f} [{low:.0f}-{high:.0f}]".ljust(18)
+
+
+def _serve_and_measure(name: str, backend: str) -> tuple[list[float], list[float], dict[str, float]]:
+    """Times back to back, times with pauses, and the stages' medians of the first."""
     command = [*KUBEREACH, "lab", "serve", name, "--backend", backend, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             base = _address(server)
             with httpx.Client(base_url=base, timeout=30) as client:
-                return [_one(client) for _ in range(WARM_UP + RUNS)][WARM_UP:]
+                together = [_one(client, 0) for _ in range(WARM_UP + RUNS)][WARM_UP:]
+                spaced = [_one(client, PAUSE) for _ in range(RUNS)]
         finally:
             server.terminate()
+    stages: dict[str, list[float]] = {}
+    for _, seconds in together:
+        for stage, value in seconds.items():
+            stages.setdefault(stage, []).append(value * 1000)
+    medians = {stage: statistics.median(values) for stage, values in stages.items()}
+    return [each for each, _ in together], [each for each, _ in spaced], medians
 
 
 def _address(server: subprocess.Popen[str]) -> str:
@@ -59,14 +83,16 @@ def _address(server: subprocess.Popen[str]) -> str:
     raise SystemExit(f"the lab did not start: exit {server.wait()}")
 
 
-def _one(client: httpx.Client) -> float:
-    time.sleep(PAUSE)
+def _one(client: httpx.Client, pause: float) -> tuple[float, dict[str, float]]:
+    """One diagnosis: the request's milliseconds, and what the report says of its stages."""
+    time.sleep(pause)
     start = time.monotonic()
     response = client.post("/v1/diagnoses", json={})
     elapsed = (time.monotonic() - start) * 1000
     if response.status_code != 201:
         raise SystemExit(f"HTTP {response.status_code}: {response.text}")
-    return elapsed
+    answer = response.json()
+    return elapsed, answer.get("report", answer)["seconds"]
 
 
 def _cold(name: str, backend: str) -> float:

@@ -26,7 +26,7 @@ OURS = namespaces_of(os.getpid())
 # Whose death ends the lab. The outer process is the one that was started.
 VITAL = ("outer", "unshare", "agent.lab.inside", "agent.host.broker")
 # Whose death the lab survives.
-SPARE = ("agent.api.front", "agent.host.process_worker", "agent.lab.kubelet")
+SPARE = ("agent.api.front", "agent.host.process_worker", "agent.host.twin_worker", "agent.lab.kubelet")
 
 
 @pytest.fixture(autouse=True)

@@ -346,6 +346,55 @@ def processes_named(module: str) -> set[int]:
 
 
 @inside
+def test_looks_without_end_leave_nothing() -> None:
+    wire_up()
+    sh("iptables-legacy -A INPUT -j ACCEPT")
+    modules = ("agent.host.process_worker", "agent.host.iptc_worker")
+    with client.Broker.start(replace(SETTINGS, twin=False)) as broker:
+        broker.node()
+        (broker_pid,) = processes_named("agent.host.broker")
+
+        def look() -> None:
+            assert broker.processes().problem == ""
+            chain = broker.legacy_chain()
+            assert chain is not None
+            assert (chain.problem, len(chain.rules)) == ("", 1)
+
+        def footprint() -> tuple[dict[str, set[int]], list[int], int, int]:
+            templates = {module: processes_named(module) for module in modules}
+            held = [entries(f"/proc/{pid}/fd") for pid in sorted({broker_pid}.union(*templates.values()))]
+            return templates, held, entries(f"/proc/{broker_pid}/task"), len(processes())
+
+        look()
+        before = footprint()
+        assert [len(pids) for pids in before[0].values()] == [1, 1]
+        for _ in range(100):
+            look()
+        assert until(lambda: footprint() == before), (before, footprint())
+
+
+@inside
+def test_a_killed_template_is_replaced_and_a_killed_broker_takes_all_along() -> None:
+    sh("iptables-legacy -A INPUT -j ACCEPT")
+    adopt_orphans()
+    before = processes()
+    with client.Broker.start(SETTINGS) as broker:
+        broker.node()
+        for module in ("agent.host.process_worker", "agent.host.iptc_worker"):
+            (pid,) = processes_named(module)
+            os.kill(pid, signal.SIGKILL)
+        assert broker.processes().problem == ""
+        chain = broker.legacy_chain()
+        assert chain is not None
+        assert chain.problem == ""
+        assert len(processes_named("agent.host.iptc_worker")) == 1
+        (pid,) = processes_named("agent.host.broker")
+        os.kill(pid, signal.SIGKILL)
+        assert until(lambda: reaped() and processes() <= before | {pid}), processes() - before
+    assert until(lambda: reaped() and processes() <= before), processes() - before
+
+
+@inside
 def test_killing_the_client_ends_the_broker_and_its_workers() -> None:
     sh("iptables-legacy -A INPUT -j ACCEPT")
     adopt_orphans()
@@ -356,7 +405,7 @@ def test_killing_the_client_ends_the_broker_and_its_workers() -> None:
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    assert len(processes() - before) >= 3  # itself, the broker, at least one spare
+    assert len(processes() - before) >= 3  # itself, the broker, at least one template
     child.kill()
     child.communicate()
     assert until(lambda: reaped() and processes() <= before), processes() - before
@@ -464,7 +513,7 @@ def test_without_privilege_the_firewall_is_a_problem_with_a_remedy() -> None:
 @inside
 def test_descriptors_that_nobody_asked_for_are_closed() -> None:
     with client.Broker.start(SETTINGS) as broker:
-        broker.processes()  # the spare with its pipes is gone afterwards
+        broker.processes()  # every template is there from now on
         (pid,) = processes_named("agent.host.broker")
         held = entries(f"/proc/{pid}/fd")
         channel = broker._idle[0]

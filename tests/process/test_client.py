@@ -16,7 +16,7 @@ from agent.model.settings import Settings
 def connected() -> Iterator[Broker]:
     """A client and a real broker in one process."""
     ours, theirs = socket.socketpair()
-    server = Server(Settings(cni_dirs=(), netns_dirs=()), keep=False)
+    server = Server(Settings(cni_dirs=(), netns_dirs=()))
     server.converse(theirs)
     with Broker(ours) as broker:
         yield broker
