@@ -124,7 +124,7 @@ def _finish(capture: Capture, output: Format) -> None:
 
 def _code(capture: Capture, report: Report) -> ExitCode:
     """Unknown because nothing could be seen is another thing than unknown because what was seen does not decide."""
-    read = any(reading.status == 0 for reading in capture.before.readings)
+    read = capture.before.outline is not None or any(reading.status == 0 for reading in capture.before.readings)
     tried = any(result.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE) for result in capture.probes)
     blind = report.state is State.UNKNOWN and not read and not tried
     return ExitCode.BLIND if blind else ExitCode.of(report.state)

@@ -41,6 +41,8 @@ class Answers:
             "node": self._node,
             "processes": self._processes,
             "firewall": self._firewall,
+            "survey": self._survey,
+            "parts": self._parts,
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
@@ -89,6 +91,17 @@ class Answers:
         found = firewall.capture()
         self._readings.keep(found)
         return found
+
+    def _survey(self, _: operations.Nothing) -> Firewall:
+        found = firewall.survey()
+        if found.outline is None:
+            self._readings.keep(found)
+        return found
+
+    def _parts(self, arguments: operations.PartsArguments) -> operations.MaybeParts:
+        found = firewall.read_parts(arguments.generation, arguments.parts)
+        asked = any(firewall.MENTION in part.save.stdout for part in found or () if part.save is not None)
+        return operations.MaybeParts(found, firewall.read_sets() if asked else ())
 
     def _twin(self, arguments: operations.TwinArguments) -> TwinResult:
         request = arguments.request
@@ -140,6 +153,8 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
     arguments: Any = from_plain(kind, given)
     if isinstance(arguments, operations.SocketArguments) and (arguments.version not in _FAMILIES or arguments.namespace < 0):
         raise CodecError("a socket is of IP version 4 or 6, in a namespace named by its inode")
+    if isinstance(arguments, operations.PartsArguments) and not all(firewall.may_ask(part) for part in arguments.parts):
+        raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
     return name, arguments
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from threading import Lock
 from types import TracebackType
@@ -17,6 +18,7 @@ from agent.host import command, operations, wire
 from agent.host.errors import BrokerGone, HostError, NamespaceGone
 from agent.model.capture import Firewall, LegacyChain, Node, PodRoute, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.outline import Part
 from agent.model.preflight import Check
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
@@ -77,6 +79,14 @@ class Broker:
     def firewall(self) -> Firewall:
         """Every live firewall backend, as text."""
         return self._ask("firewall", Firewall)
+
+    def survey(self) -> Firewall:
+        """The same, but of a large nftables its outline alone: `parts` reads what is wanted of it."""
+        return self._ask("survey", Firewall)
+
+    def parts(self, generation: int, wanted: Sequence[Part]) -> operations.MaybeParts:
+        """Chains and sets of nftables as the tools print them, if it still is at that generation."""
+        return self._ask("parts", operations.MaybeParts, {"generation": generation, "parts": to_plain(tuple(wanted))})
 
     def legacy_chain(self) -> LegacyChain | None:
         """The second reading of the legacy INPUT chain; None where no legacy `filter` table exists."""

@@ -5,53 +5,126 @@ Looking must not create: a legacy table comes into being when it is named (`ipta
 table, iptables-nft only where nft shows a table that iptables may have made, and ipset only where a rule asks for a set.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from agent.host import command
+from agent.host import command, nftnetlink
 from agent.model.capture import (
     IPSET_SAVE,
     LEGACY_SAVE,
     LEGACY_SAVE6,
     NFT_JSON,
+    NFT_PART,
+    NFT_RULES,
     NFT_SAVE,
     NFT_SAVE6,
     Firewall,
+    PartReading,
     Problem,
     Reading,
 )
+from agent.model.outline import Outline, Part
 
 # 50,000 rules in one chain take nft 10 s (measured); whoever has more hears that it was not read.
 _DEADLINE = 10.0
+# Up to this measure (`Outline.rules`) the whole is read as quickly as its parts: a program for each chain takes 3 ms.
+WHOLE = 2000
+_AT_ONCE = 2
 _NFT: tuple[str, ...] = ("nft", "-j", "list", "ruleset")
 # The tables that iptables-nft makes (iptables/nft.c); any other table is native and would be misprinted.
 _TABLE_NAMES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 _TABLE = re.compile(r'"table":\s*\{([^{}]*)\}')
 _NAME = re.compile(r'"name":\s*"([^"]*)"')
+_FAMILIES = frozenset(("ip", "ip6", "inet", "arp", "bridge", "netdev"))
+_PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+# What iptables itself lets a chain be called; of another one it prints nothing.
+_PRINTABLE = re.compile(r"[^-!\s][^\s]{0,28}")
 _PACKAGES = {NFT_JSON: "nftables", IPSET_SAVE: "ipset"}
 # As iptables-save prints the match of xt_set. A comment may say the same: then sets are read that no rule asks for.
-_MENTION = "--match-set "
+MENTION = "--match-set "
 _LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/proc/thread-self/net/ip6_tables_names")}
 
 
 def capture() -> Firewall:
     """Reads each live backend once; those of one round at the same time. What could not be read is in `problems`."""
+    return _capture(None)
+
+
+def survey() -> Firewall:
+    """The same without the rules of nftables, where they are so many that reading them all takes its time: `outline` then says
+    what there is, and `read_parts` reads it. Sets of ipset are read there, too, if any are there.
+    """
+    outline = _outline()
+    return _capture(outline if outline is not None and outline.rules > WHOLE else None)
+
+
+def _outline() -> Outline | None:
+    """None where the kernel tells nothing: nft will say why."""
+    try:
+        with nftnetlink.Reader() as reader:
+            return reader.outline()
+    except OSError:
+        return None
+
+
+def read_parts(generation: int, wanted: Sequence[Part]) -> tuple[PartReading, ...] | None:
+    """These chains, sets and maps, all at this generation of nftables; None where the rules are not those any more.
+
+    Names go to nft as JSON and to iptables as one argument, so that none can be taken for anything else. Raises `OSError`.
+    """
+    with nftnetlink.Reader() as reader:
+        if reader.generation() != generation:
+            return None
+        with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="firewall") as pool:
+            parts = tuple(pool.map(_read_part, wanted))
+        return parts if reader.generation() == generation else None
+
+
+def may_ask(part: Part) -> bool:
+    """Whether that can be the name of a part: NFT_NAME_MAXLEN is 256 with its end (linux/netfilter/nf_tables.h)."""
+    names = (part.table, part.name)
+    return (
+        part.kind in ("chain", "set", "map")
+        and part.family in _FAMILIES
+        and all(0 < len(name.encode("utf-8", "surrogateescape")) < 256 and "\0" not in name for name in names)
+    )
+
+
+def _read_part(part: Part) -> PartReading:
+    named = {"family": part.family, "table": part.table, "name": part.name}
+    asked = json.dumps({"nftables": [{"list": {part.kind: named}}]}).encode()
+    listing = _reading((NFT_PART, ("nft", "-j", "-f", "-")), asked)
+    save = None
+    if part.kind == "chain" and part.family in _PROGRAMS and part.table in _TABLE_NAMES and _PRINTABLE.fullmatch(part.name):
+        program = _tool(_PROGRAMS[part.family], "nft")
+        save = _reading((NFT_RULES, (*program, "-t", part.table, "-S", part.name, "-v")))
+    return PartReading(part=part, listing=listing, save=save)
+
+
+def _capture(outline: Outline | None) -> Firewall:
+    """Without reading nftables where its `outline` is given."""
     problems: list[Problem] = []
     legacy, legacy6 = legacy_tables("ip", problems), legacy_tables("ip6", problems)
-    round1 = [(NFT_JSON, _NFT)]
+    round1 = [(NFT_JSON, _NFT)] if outline is None else []
     round1 += [(LEGACY_SAVE, _save("iptables", "legacy"))] if legacy else []
     round1 += [(LEGACY_SAVE6, _save("ip6tables", "legacy"))] if legacy6 else []
     readings = _read(round1)
-    nft = readings[0]
-    round2 = [(NFT_SAVE, _save("iptables", "nft"))] if _may_be_iptables(nft.stdout, "ip") else []
-    round2 += [(NFT_SAVE6, _save("ip6tables", "nft"))] if _may_be_iptables(nft.stdout, "ip6") else []
+    nft = readings[0].stdout if outline is None else ""
+    round2 = [(NFT_SAVE, _save("iptables", "nft"))] if _may_be_iptables(nft, "ip") else []
+    round2 += [(NFT_SAVE6, _save("ip6tables", "nft"))] if _may_be_iptables(nft, "ip6") else []
     readings += _read(round2)
     # After the rules: a set that a rule asks for cannot be destroyed, so that each is still there.
-    readings += _read([(IPSET_SAVE, ("ipset", "save"))]) if any(_MENTION in reading.stdout for reading in readings) else ()
+    readings += read_sets() if any(MENTION in reading.stdout for reading in readings) else ()
     problems += [problem for reading in readings if (problem := _problem(reading)) is not None]
-    return Firewall(readings=readings, legacy_tables=legacy, legacy_tables6=legacy6, problems=tuple(problems))
+    return Firewall(readings=readings, legacy_tables=legacy, legacy_tables6=legacy6, problems=tuple(problems), outline=outline)
+
+
+def read_sets() -> tuple[Reading, ...]:
+    """All ipsets."""
+    return _read([(IPSET_SAVE, ("ipset", "save"))])
 
 
 def legacy_tables(family: str, problems: list[Problem]) -> tuple[str, ...]:
@@ -71,11 +144,15 @@ def legacy_tables(family: str, problems: list[Problem]) -> tuple[str, ...]:
 
 def _save(program: str, variant: str) -> tuple[str, ...]:
     """The argv of a save with counters; through the multi-call binary where a distribution ships only that."""
-    name = f"{program}-{variant}-save"
+    return (*_tool(program, variant, "-save"), "-c")
+
+
+def _tool(program: str, variant: str, suffix: str = "") -> tuple[str, ...]:
+    name = f"{program}-{variant}{suffix}"
     multi = f"xtables-{variant}-multi"
     if command.find(name) is None and command.find(multi) is not None:
-        return (multi, f"{program}-save", "-c")
-    return (name, "-c")
+        return (multi, f"{program}{suffix}")
+    return (name,)
 
 
 def _read(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Reading, ...]:
@@ -86,9 +163,9 @@ def _read(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Reading, ...]:
         return tuple(pool.map(_reading, wanted))
 
 
-def _reading(named: tuple[str, tuple[str, ...]]) -> Reading:
+def _reading(named: tuple[str, tuple[str, ...]], stdin: bytes = b"") -> Reading:
     name, argv = named
-    done = command.run(argv, timeout=_DEADLINE)
+    done = command.run(argv, timeout=_DEADLINE) if not stdin else command.run(argv, stdin, _DEADLINE)
     # Half a ruleset looks like a whole one that lacks its last rules: what was cut is not shown.
     stdout = done.stdout if done.status is not None else b""
     return Reading(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from agent.model.capture import LegacyChain
+from agent.model.capture import LegacyChain, PartReading, Reading
+from agent.model.outline import Part
 from agent.model.preflight import Check
 from agent.model.twin import TwinRequest
 
@@ -47,6 +48,22 @@ class TwinArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class PartsArguments:
+    """Which chains and sets of nftables, at which generation."""
+
+    generation: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaybeParts:
+    """The parts, None where the rules are of another generation; `sets` has the ipsets where a rule asks for one."""
+
+    parts: tuple[PartReading, ...] | None
+    sets: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Who answers: the version of this protocol and the broker's process."""
 
@@ -74,6 +91,8 @@ ARGUMENTS: dict[str, Any] = {
     "node": Nothing,
     "processes": Nothing,
     "firewall": Nothing,
+    "survey": Nothing,
+    "parts": PartsArguments,
     "legacy_chain": Nothing,
     "pod_route": PodRouteArguments,
     "socket": SocketArguments,

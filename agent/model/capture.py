@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from agent.model.outline import Outline, Part
 from agent.model.probe import ProbeResult
 from agent.model.settings import Settings
 from agent.model.twin import TwinResult
@@ -32,23 +33,40 @@ class Reading:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartReading:
+    """What the tools printed of one part: nft's JSON, and of a chain in a table of iptables `iptables-nft -S` as well."""
+
+    part: Part
+    listing: Reading
+    save: Reading | None = None
+
+
 # The readings of a firewall, by name. Each is optional: a backend that is not there is not read.
 LEGACY_SAVE = "iptables-legacy-save"
 LEGACY_SAVE6 = "ip6tables-legacy-save"
 NFT_SAVE = "iptables-nft-save"
 NFT_SAVE6 = "ip6tables-nft-save"
 NFT_JSON = "nft-json"
+NFT_PART = "nft-part"  # of one chain or set
+NFT_RULES = "iptables-nft-S"  # of one chain
 IPSET_SAVE = "ipset-save"  # only where another reading mentions a set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firewall:
-    """The firewall at one moment. `legacy_tables` lists what `/proc/net/ip_tables_names` held, per family."""
+    """The firewall at one moment. `legacy_tables` lists what `/proc/net/ip_tables_names` held, per family.
+
+    Where nftables was read in part, `outline` tells what there is and `parts` holds the chains and sets that were read; a
+    reading of the whole of it is then not among the others.
+    """
 
     readings: tuple[Reading, ...] = ()
     legacy_tables: tuple[str, ...] = ()
     legacy_tables6: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    outline: Outline | None = None
+    parts: tuple[PartReading, ...] = ()
 
     def reading(self, name: str) -> Reading | None:
         """The reading of that name, or None."""
@@ -57,7 +75,8 @@ class Firewall:
     def digest(self) -> str:
         """A name for exactly these readings, counters included: by it front and broker speak of the same one."""
         digest = hashlib.sha256()
-        for reading in self.readings:
+        parts = (reading for part in self.parts for reading in (part.listing, part.save) if reading is not None)
+        for reading in (*self.readings, *parts):
             for text in (reading.name, str(reading.status), reading.stdout):
                 data = text.encode("utf-8", "surrogateescape")
                 digest.update(b"%d:" % len(data) + data)

@@ -272,11 +272,12 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A named list of rules; with `base` it hangs on a hook."""
+    """A named list of rules; with `base` it hangs on a hook. `unread`: it has rules that nobody asked for, and shows none."""
 
     name: str
     rules: tuple[Rule, ...]
     base: Base | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,18 @@ that a counter that rose there has one suspect. What could not be had becomes a 
 is gone ends the look.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeVar
 
 from agent import __version__
+from agent.analysis.diagnosis.asked import packets_asked
 from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.plan import plan_probes
 from agent.analysis.diagnosis.twin_plan import plan_twin
+from agent.analysis.path.reach import Asked
 from agent.cluster.node import read_node
 from agent.host.probe import probe
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage
@@ -24,6 +26,7 @@ from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 from agent.service.clock import Clock
 from agent.service.host import BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
+from agent.service.reading import read_again, read_for
 
 T = TypeVar("T")
 Progress = Callable[[Stage], None]
@@ -75,17 +78,18 @@ class _Look:
         taken_at, start = self.clock.now(), self.clock.monotonic()
         # A worker's answer, the slowest of all and needed by nobody before the end.
         legacy = pool.submit(self._legacy_chain)
-        before = pool.submit(self._firewall, "firewall before")
+        before = pool.submit(self._firewall, "firewall before", self.host.survey)
         node, processes, node_object = self.who_is_here(pool)
         identity = identify(node.result(), processes.result(), node_object.result(), self.settings)
         requests = plan_probes(identity)
         pods = sorted({request.source for request in requests if request.vantage is Vantage.POD})
         pod_routes = tuple(self._pod_route(pod) for pod in pods)
-        first = before.result()
+        asked = packets_asked(identity, node.result(), pod_routes, requests)
+        first = self._in_part(before.result(), asked)
         request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
         twin = pool.submit(self._twin, request)
         alone = tuple(self.probe(request) for request in requests if request.vantage is Vantage.POD)
-        between = self._between() if alone else None
+        between = self._between(first, asked) if alone else None
         others = tuple(pool.map(self.probe, [request for request in requests if request.vantage is not Vantage.POD]))
         legacy_chain = legacy.result()
         twin.result()
@@ -131,9 +135,9 @@ class _Look:
             self.problems.append(Problem(what=f"the {request.vantage.value}'s probe", why=str(error)))
             return ProbeResult(request=request, outcome=Outcome.NOT_TRIED, detail=str(error))
 
-    def _firewall(self, name: str) -> Firewall:
+    def _firewall(self, name: str, ask: Callable[[], Firewall]) -> Firewall:
         # The problem stands in the reading itself too: an empty firewall must never look like one that accepts.
-        return self._asked(name, self.host.firewall, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
+        return self._asked(name, ask, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
 
     def _plan_twin(
         self, identity: Identity, node: Node, processes: Processes, pod_routes: tuple[PodRoute, ...], firewall: Firewall
@@ -153,8 +157,14 @@ class _Look:
         except HostError as error:  # one witness less, and it says why; nothing that was to be looked at is missing
             return TwinResult(problem=str(error))
 
-    def _between(self) -> Firewall | None:
-        return self._asked("firewall between", self.host.firewall, lambda _: None)
+    def _in_part(self, survey: Firewall, asked: Sequence[Asked]) -> Firewall:
+        """Of a large firewall the chains that count."""
+        if survey.outline is None:
+            return survey
+        return self._firewall("chains before", lambda: read_for(self.host, asked, survey))
+
+    def _between(self, first: Firewall, asked: Sequence[Asked]) -> Firewall | None:
+        return self._asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
 
     def _legacy_chain(self) -> LegacyChain | None:
         return self._asked("legacy chain", self.host.legacy_chain, lambda why: LegacyChain(problem=why))

@@ -7,11 +7,13 @@ from ipaddress import ip_address
 from agent.analysis.diagnosis.twin_plan import plan_packet
 from agent.analysis.path.explain import Way, explain_way
 from agent.analysis.path.partition import explain_sources
+from agent.analysis.path.reach import Asked
 from agent.analysis.readers.read import read_firewall
 from agent.model.explanation import Explanation
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult
 from agent.service.host import BrokerGone, Host, HostError
 from agent.service.question import BadQuestionError, Question, parse_packet
+from agent.service.reading import read_for
 from agent.service.sources import split_sources
 
 
@@ -29,8 +31,9 @@ def explain_live(
     words = _parse_what_if(what_if)
     node = host.node()
     local = [ip_address(text.split("/")[0]) for interface in node.interfaces for text in interface.addresses]
-    firewall = host.firewall()
     packet = parse_packet(question, local)
+    # A rule is tried among all others.
+    firewall = host.firewall() if words else read_for(host, (Asked(packet, way, sources),))
     if sources is not None:
         return explain_sources(read_firewall(firewall), packet, sources)
     explanation = explain_way(read_firewall(firewall), packet, way)

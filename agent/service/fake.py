@@ -4,11 +4,13 @@ It keeps the order in which it was asked, and fails where it is told to.
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
+from agent.host.operations import MaybeParts
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.outline import Part
 from agent.model.preflight import Check
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
 from agent.model.settings import Settings
@@ -42,6 +44,19 @@ class FakeHost:
             probed = any(call.startswith("probe") for call in self.calls)
         self._called("firewall")
         return self.capture.between if probed and self.capture.between else self.capture.before
+
+    def survey(self) -> Firewall:
+        """The same readings: a captured firewall has all that was read of it."""
+        return self.firewall()
+
+    def parts(self, generation: int, wanted: Sequence[Part]) -> MaybeParts:
+        """Those parts of the captured firewall; nothing where it has none of that generation."""
+        self._called("parts")
+        outline = self.capture.before.outline
+        if outline is None or outline.generation != generation:
+            return MaybeParts(None)
+        held = {item.part: item for item in self.capture.before.parts}
+        return MaybeParts(tuple(held[part] for part in wanted if part in held))
 
     def legacy_chain(self) -> LegacyChain | None:
         """The capture's legacy chain."""

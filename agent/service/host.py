@@ -1,11 +1,13 @@
 """What the service asks of a node, as a protocol: the broker's client is one host, the fake that ships beside it another."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.host.errors import BrokerGone, HostError, NamespaceGone
+from agent.host.operations import MaybeParts
 from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.outline import Part
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.settings import Settings
@@ -31,6 +33,14 @@ class Host(Protocol):
 
     def firewall(self) -> Firewall:
         """Every live backend, raw, with counters."""
+        ...
+
+    def survey(self) -> Firewall:
+        """The same, but of a large nftables its outline alone."""
+        ...
+
+    def parts(self, generation: int, wanted: Sequence[Part]) -> MaybeParts:
+        """Chains and sets of nftables, raw, with counters, if it still is at that generation."""
         ...
 
     def legacy_chain(self) -> LegacyChain | None:

@@ -17,12 +17,13 @@ class Readiness:
 
 def read_readiness(host: Host) -> Readiness:
     """Asks the host. Raises `HostError`."""
-    checks, attempt = host.preflight(), _attempt(host.firewall())
+    checks, attempt = host.preflight(), _attempt(host.survey())
     return Readiness(ready=attempt.ok, checks=(*checks, attempt))
 
 
 def _attempt(firewall: Firewall) -> Check:
     read = [reading.name for reading in firewall.readings if reading.status == 0]
+    read += [] if firewall.outline is None else ["the outline of nftables"]
     lost = [f"{problem.what}: {problem.why}" for problem in firewall.problems]
     remedies = " ".join(dict.fromkeys(problem.remedy for problem in firewall.problems if problem.remedy))
     if read:

@@ -16,6 +16,7 @@ from agent.model.twin import TwinInsert, TwinInterface, TwinRequest, TwinResult
 
 # IPVS binds every Service's address to one interface, ten thousand on a large cluster; rules ask for this packet's own only.
 _ADDRESSES = 256
+_IN_PART = "the twin loads whole tables, and of these only the chains that count were read"
 
 
 def plan_twin(
@@ -32,7 +33,7 @@ def plan_packet(
     packet: Packet, node: Node, firewall: Firewall, *, listening: bool = True, insert: TwinInsert | None = None
 ) -> TwinRequest | TwinResult:
     """The request for any packet that enters this node by one of its wires, or why the twin cannot send it."""
-    why = next(_reasons(packet), "")
+    why = next(_reasons(packet), "") or (_IN_PART if firewall.outline is not None else "")
     if why or packet.iif is None or packet.dport is None:
         return TwinResult(problem=why)
     ports = [interface.name for interface in node.interfaces if interface.master == packet.iif]

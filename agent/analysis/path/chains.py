@@ -124,6 +124,11 @@ class _Passage:
         self.exits: dict[Exit, Decider] = {}
 
     def walk(self) -> _Walking:
+        if self.chain.unread:
+            place = refer(self.of.table, self.chain, None)
+            for strand in self.live:
+                self._leave(strand, Exit(End.STUCK, rule=place, why="the rules of this chain were not read"), place)
+            return self.trail.close(self.exits)
         for rule in self.chain.rules:
             statements = rule.statements
             for strand in self.live:
@@ -230,6 +235,9 @@ class _Passage:
         name = action.chain
         if name not in self.of.chains:
             self._get_stuck(rule, strand, f"the chain {name} that it jumps to is not in the table")
+            return
+        if self.of.chains[name].unread:
+            self._get_stuck(rule, strand, f"the rules of the chain {name} that it jumps to were not read")
             return
         if name in self.of.walked:
             self._get_stuck(rule, strand, f"it jumps back to {name}, which the packet is in: a loop, which no kernel loads")

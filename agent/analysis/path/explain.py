@@ -34,7 +34,7 @@ class Way(StrEnum):
 
 _OUT = (Hook.OUTPUT, Hook.POSTROUTING)
 _IN = (Hook.PREROUTING, Hook.INPUT)
-_HOOKS = {
+HOOKS = {
     Way.TO_NODE: _IN,
     Way.REPLY: _OUT,
     Way.FORWARD: (Hook.PREROUTING, Hook.FORWARD, Hook.POSTROUTING),
@@ -66,7 +66,7 @@ def explain_way(ruleset: Ruleset, packet: Packet, way: Way) -> Explanation:
     """
     if way is Way.FROM_HOST:
         packet = replace(packet, iif="lo", oif="lo")
-    there, back = walk_both_ways(ruleset, packet, _HOOKS[way], _back(packet, way))
+    there, back = walk_both_ways(ruleset, packet, HOOKS[way], _back(packet, way))
     below = _link_assumptions(ruleset, _LINKS[way])
     astray = way is Way.FORWARD and packet.destination in packet.local
     shaken = there.verdict is Verdict.UNDECIDED or astray or (there.verdict is Verdict.ACCEPT and bool(below or ruleset.unread))
@@ -106,7 +106,7 @@ def describe_packet(packet: Packet) -> dict[str, Any]:
 def _back(packet: Packet, way: Way) -> Sequence[Hook]:
     """The hooks of the answer's way, none where it is not walked."""
     if way is Way.FROM_HOST:
-        return _HOOKS[way]
+        return HOOKS[way]
     return _OUT if way is Way.TO_NODE and packet.iif != "lo" else ()
 
 

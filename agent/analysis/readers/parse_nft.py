@@ -6,7 +6,7 @@ never raises: what is not understood is in `problems`, and a rule that is not un
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from reprlib import Repr
 from typing import Any
 
@@ -160,6 +160,11 @@ def parse(text: str) -> Ruleset:
     if not isinstance(listing, list):
         sentence = f"The output of nft is not a JSON listing{why}"
         return Ruleset((), (sentence,), (sentence,))
+    return understand(listing)
+
+
+def understand(listing: Iterable[Any]) -> Ruleset:
+    """The tables of the objects of a listing."""
     reader = _Reader()
     for item in listing:
         reader.read(item)

@@ -1,0 +1,105 @@
+"""The live firewall as far as it counts for some packets: the whole where it is small, else the chains they can come to.
+
+The broker parses nothing, so it is asked in rounds: base chains first, then the chains that what was read leads to, until
+nothing is missing. All rounds are of one generation of nftables, or the reading begins again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.analysis.path.reach import Asked, find_unread
+from agent.analysis.readers.read import read_firewall, read_parts
+from agent.model.capture import IPSET_SAVE, NFT_JSON, Firewall, PartReading, Reading
+from agent.model.outline import Outline, Part
+from agent.model.ruleset import Ruleset
+from agent.service.host import Host
+
+# A node whose rules change more often than this within a look is not to be read in parts.
+ATTEMPTS = 5
+# Beyond this the whole is read sooner than its parts.
+_MOST = 1000
+# A request to the broker has 64 KiB.
+_AT_ONCE = 100
+_MOVING = f"the rules of nftables changed during each of {ATTEMPTS} readings"
+
+
+class _Changed(Exception):  # noqa: N818  says what happened
+    """The rules are not those of the outline any more."""
+
+
+def read_for(host: Host, asked: Sequence[Asked], survey: Firewall | None = None) -> Firewall:
+    """What counts for these packets and their answers, beginning with a `survey` that was just made.
+
+    Where nftables changes all the time the reading says so and holds none of its rules. Raises `HostError`, `BrokerGone`.
+    """
+    for _ in range(ATTEMPTS):
+        firewall, survey = survey or host.survey(), None
+        if firewall.outline is None:
+            return firewall
+        try:
+            found = _read(host, firewall, firewall.outline, asked)
+        except _Changed:
+            continue
+        return host.firewall() if found is None else found
+    return replace(_without(firewall), readings=(*firewall.readings, _unstable()))
+
+
+def read_again(host: Host, before: Firewall, asked: Sequence[Asked]) -> Firewall:
+    """The same with the counters of now; read anew where the rules are others by now."""
+    outline = before.outline
+    if outline is None:
+        return host.firewall()
+    firewall = host.survey()
+    if firewall.outline is None or firewall.outline.generation != outline.generation:
+        return read_for(host, asked)
+    try:
+        return _with(host, replace(firewall, parts=()), outline, [item.part for item in before.parts])
+    except _Changed:
+        return read_for(host, asked)
+
+
+def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Asked]) -> Firewall | None:
+    """None where the whole has to be read. Raises `_Changed`."""
+    while True:
+        nft, found = read_parts(firewall, outline)
+        held = {item.part for item in firewall.parts}
+        ruleset = _beside(firewall, nft)
+        wanted = find_unread(ruleset, asked)
+        parts = {Part(kind="chain", family=family, table=table, name=name) for family, table, name in wanted.chains}
+        new = (parts | found.lacking) - held
+        if wanted.everything or len(held | new) > _MOST:
+            return None
+        if not new:
+            return firewall
+        firewall = _with(host, firewall, outline, sorted(new, key=_order))
+
+
+def _beside(firewall: Firewall, nft: Ruleset) -> Ruleset:
+    """nftables' rules with those of the other backend, which packets meet as well."""
+    legacy = read_firewall(replace(firewall, outline=None, parts=()))
+    return Ruleset((*legacy.tables, *nft.tables))
+
+
+def _with(host: Host, firewall: Firewall, outline: Outline, wanted: Sequence[Part]) -> Firewall:
+    parts: list[PartReading] = []
+    sets: Iterable[Reading] = ()
+    for start in range(0, len(wanted), _AT_ONCE):
+        answer = host.parts(outline.generation, wanted[start : start + _AT_ONCE])
+        if answer.parts is None:
+            raise _Changed
+        parts += answer.parts
+        sets = answer.sets or sets
+    others = tuple(each for each in firewall.readings if each.name != IPSET_SAVE) if sets else firewall.readings
+    return replace(firewall, readings=(*others, *sets), parts=(*firewall.parts, *parts))
+
+
+def _without(firewall: Firewall) -> Firewall:
+    return replace(firewall, outline=None, parts=())
+
+
+def _unstable() -> Reading:
+    return Reading(name=NFT_JSON, argv=("nft", "-j", "list", "chain"), status=None, problem=_MOVING)
+
+
+def _order(part: Part) -> tuple[str, str, str, str]:
+    return part.kind, part.family, part.table, part.name
