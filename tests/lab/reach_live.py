@@ -55,10 +55,8 @@ def main() -> None:
         hostile = [replace(wanted, name=name) for name in ("-F", "KUBE;flush", "no such")]
         answer = broker.parts(generation(), hostile).parts or ()
         found["hostile"] = {each.part.name: each.listing.status for each in answer}
-        odd = [replace(wanted, family="--help"), replace(wanted, name=""), replace(wanted, kind="rule")]
-        found["refused"] = [
-            each.family if each.family != "ip" else each.name and each.kind for each in odd if refuses(broker, each)
-        ]
+        odd = {"family": "--help", "name": "", "kind": "rule"}
+        found["refused"] = [value for key, value in odd.items() if refuses(broker, replace(wanted, **{key: value}))]
     print(json.dumps(found))
 
 

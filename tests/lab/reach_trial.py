@@ -20,7 +20,7 @@ from agent.host import firewall
 from agent.host.operations import MaybeParts
 from agent.model.capture import Firewall, Problem
 from agent.model.codec import from_plain, to_plain
-from agent.model.explanation import Verdict
+from agent.model.explanation import Explanation, Verdict
 from agent.model.outline import Part
 from agent.model.packet import Packet
 from agent.render.data import as_json
@@ -71,6 +71,10 @@ class Tally:
     whole: int = 0
     chains_read: int = 0
     chains: int = 0
+
+
+def without_remark(explanation: Explanation) -> Explanation:
+    return replace(explanation, problems=tuple(each for each in explanation.problems if _HIDDEN not in each))
 
 
 def compare(tally: Tally, asked: Sequence[Asked], name: str) -> None:

@@ -1,4 +1,4 @@
-"""A firewall read in part, held to the whole of it and to the kernel: same answers, one generation, no name that is an option."""
+"""A firewall read in part, held to the whole of it: same answers, one generation, no name that is an option."""
 
 import json
 import subprocess

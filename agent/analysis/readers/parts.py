@@ -57,7 +57,8 @@ def assemble(firewall: Firewall, outline: Outline) -> Assembled:
     found.items += [{"table": _table(table)} for table in sorted(outline.tables, key=lambda each: each.handle)]
     found.items += [{"chain": body} for body in sorted(named.values(), key=_age)]
     found.items += [{kind: body} for objects in listings.values() for kind, body in objects if kind != "chain"]
-    _save(firewall.parts, found)
+    hooked = {_place(chain) for chain in outline.chains if chain.hook is not None}
+    _save(firewall.parts, found, found.unread - hooked)
     return found
 
 
@@ -74,8 +75,8 @@ def _objects(item: PartReading, found: Assembled) -> Iterator[tuple[str, dict[st
     yield from ((kind, body) for kind, body in pairs if kind != "metainfo" and isinstance(body, dict))
 
 
-def _save(parts: Iterable[PartReading], found: Assembled) -> None:
-    """What iptables printed, as tables."""
+def _save(parts: Iterable[PartReading], found: Assembled, named: Iterable[tuple[str, str, str]]) -> None:
+    """What iptables printed, as tables; user chains that are known by name alone are declared there."""
     texts: dict[tuple[str, str], list[str]] = {}
     for item in parts:
         if item.save is None:
@@ -89,7 +90,7 @@ def _save(parts: Iterable[PartReading], found: Assembled) -> None:
             found.failed.append(item.save)
     for (family, name), lines in texts.items():
         if (family, name) not in found.incompatible:
-            others = "".join(f":{chain} - [0:0]\n" for *of, chain in sorted(found.unread) if of == [family, name])
+            others = "".join(f":{chain} - [0:0]\n" for *of, chain in sorted(named) if of == [family, name])
             section = f"*{name}\n{others}{''.join(lines)}COMMIT\n"
             found.saves[family] = found.saves.get(family, "") + section
 
