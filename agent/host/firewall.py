@@ -54,8 +54,9 @@ def capture() -> Firewall:
 
 
 def survey() -> Firewall:
-    """The same without the rules of nftables, where they are so many that reading them all takes its time: `outline` then says
-    what there is, and `read_parts` reads it. Sets of ipset are read there, too, if any are there.
+    """The same without the rules of nftables, where these are so many that reading them all takes its time.
+
+    `outline` then says what there is, and `read_parts` reads it.
     """
     outline = _outline()
     return _capture(outline if outline is not None and outline.rules > WHOLE else None)

@@ -11,7 +11,7 @@ from agent.analysis.path.reach import Asked, find_unread
 from agent.analysis.readers.read import read_firewall, read_parts
 from agent.model.capture import IPSET_SAVE, NFT_JSON, Firewall, PartReading, Reading
 from agent.model.outline import Outline, Part
-from agent.model.ruleset import Ruleset
+from agent.model.ruleset import Chain, Ruleset
 from agent.service.host import Host
 
 # A node whose rules change more often than this within a look is not to be read in parts.
@@ -60,13 +60,14 @@ def read_again(host: Host, before: Firewall, asked: Sequence[Asked]) -> Firewall
 
 def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Asked]) -> Firewall | None:
     """None where the whole has to be read. Raises `_Changed`."""
+    known = _Known(firewall)
+    new: set[Part] = set()
     while True:
-        nft, found = read_parts(firewall, outline)
+        lacking = known.learn(firewall, outline, new)
         held = {item.part for item in firewall.parts}
-        ruleset = _beside(firewall, nft)
-        wanted = find_unread(ruleset, asked)
+        wanted = find_unread(known.ruleset, asked)
         parts = {Part(kind="chain", family=family, table=table, name=name) for family, table, name in wanted.chains}
-        new = (parts | found.lacking) - held
+        new = (parts | lacking) - held
         if wanted.everything or len(held | new) > _MOST:
             return None
         if not new:
@@ -74,10 +75,29 @@ def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Aske
         firewall = _with(host, firewall, outline, sorted(new, key=_order))
 
 
-def _beside(firewall: Firewall, nft: Ruleset) -> Ruleset:
-    """nftables' rules with those of the other backend, which packets meet as well."""
-    legacy = read_firewall(replace(firewall, outline=None, parts=()))
-    return Ruleset((*legacy.tables, *nft.tables))
+class _Known:
+    """The rules as far as they were understood: each round understands what it has read, and what was read before it stays."""
+
+    def __init__(self, firewall: Firewall) -> None:
+        # Packets meet the other backend's rules as well.
+        self._legacy = read_firewall(_without(firewall)).tables if firewall.readings else ()
+        self._chains: dict[tuple[str, str], dict[str, Chain]] = {}
+        self._waiting: set[Part] = set()
+        self.ruleset = Ruleset(())
+
+    def learn(self, firewall: Firewall, outline: Outline, new: set[Part]) -> set[Part]:
+        """Takes in the parts of this round; the sets that their rules lack, with which they are to be understood again."""
+        fresh = new | self._waiting
+        parts = tuple(item for item in firewall.parts if item.part in fresh or item.part.kind != "chain")
+        nft, found = read_parts(replace(firewall, parts=parts), outline)
+        self._waiting = fresh if found.lacking else set()
+        tables = []
+        for table in nft.tables:
+            chains = self._chains.setdefault((table.family, table.name), {})
+            chains.update({chain.name: chain for chain in table.chains if not (chain.unread and chain.name in chains)})
+            tables.append(replace(table, chains=tuple(chains.values())))
+        self.ruleset = Ruleset((*self._legacy, *tables))
+        return found.lacking
 
 
 def _with(host: Host, firewall: Firewall, outline: Outline, wanted: Sequence[Part]) -> Firewall:

@@ -9,6 +9,8 @@ from agent.host.answers import Answers
 from agent.host.workers import Workers
 from agent.model.settings import Settings
 
+PART = {"kind": "chain", "family": "ip", "table": "filter", "name": "INPUT"}
+
 
 @pytest.fixture
 def answers() -> Iterator[Answers]:
@@ -35,6 +37,11 @@ def test_hello_says_who_answers(answers: Answers) -> None:
         ({"op": "node", "arguments": {"path": "/etc/shadow"}}, "does not take path"),
         ({"op": "pod_route", "arguments": {}}, "address is missing"),
         ({"op": "pod_route", "arguments": {"address": "10.0.0.1; reboot"}}, r"\$\.address"),
+        ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "kind": "ruleset"}]}}, "chain, set or map"),
+        ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "family": "-f"}]}}, "chain, set or map"),
+        ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "name": "a" * 256}]}}, "chain, set or map"),
+        ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "table": ""}]}}, "chain, set or map"),
+        ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "name": ["x"]}]}}, "expected str"),
         ({"op": "socket", "arguments": {"namespace": 0, "version": 5}}, "version 4 or 6"),
         ({"op": "socket", "arguments": {"namespace": -1, "version": 4}}, "version 4 or 6"),
         ({"op": "socket", "arguments": {"namespace": "/proc/1/ns/net", "version": 4}}, "expected int"),

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.host import command, firewall
+from agent.host import command, firewall, nftnetlink
 from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Problem
+from agent.model.outline import Outline, Part
 
 Run = Callable[..., command.Completed]
 
@@ -23,7 +25,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
     ) -> list[str]:
         ran: list[str] = []
 
-        def run(argv: tuple[str, ...], timeout: float = 0) -> command.Completed:
+        def run(argv: tuple[str, ...], stdin: bytes = b"", timeout: float = 0) -> command.Completed:
             ran.append(argv[0])
             stdout = nft.encode() if argv[0] == "nft" else b"# saved \xff\n"
             return fails.get(argv[0].replace("-", "_")) or command.Completed(argv=argv, status=0, stdout=stdout)
@@ -135,3 +137,67 @@ def test_rules_that_ask_for_sets_without_ipset_are_a_problem(node: Callable[...,
     node(legacy="filter\n", iptables_legacy_save=rules, ipset=missing)
     (problem,) = firewall.capture().problems
     assert (problem.what, problem.why, problem.remedy) == (IPSET_SAVE, "ipset is not installed", "apt-get install ipset")
+
+
+PART = Part(kind="chain", family="ip", table="filter", name="INPUT")
+
+
+class Netlink:
+    """The kernel at one generation after the other; the last one stays."""
+
+    def __init__(self, *generations: int, rules: int = 0) -> None:
+        self.generations, self.rules = list(generations), rules
+
+    def __enter__(self) -> "Netlink":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def generation(self) -> int:
+        return self.generations.pop(0) if len(self.generations) > 1 else self.generations[0]
+
+    def outline(self) -> Outline:
+        return Outline(generation=self.generation(), rules=self.rules)
+
+
+@pytest.mark.parametrize(("rules", "in_part"), [(0, False), (firewall.WHOLE, False), (firewall.WHOLE + 1, True)])
+def test_a_large_nftables_is_not_read_at_once(
+    node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, rules: int, in_part: bool
+) -> None:
+    ran = node(legacy="filter\n")
+    monkeypatch.setattr(nftnetlink, "Reader", lambda: Netlink(4, rules=rules))
+    found = firewall.survey()
+    assert (found.outline is not None, "nft" not in ran) == (in_part, in_part)
+    assert found.reading(LEGACY_SAVE) is not None
+
+
+def test_without_netlink_everything_is_read(node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied() -> Netlink:
+        raise PermissionError
+
+    node()
+    monkeypatch.setattr(nftnetlink, "Reader", denied)
+    assert names(firewall.survey()) == [NFT_JSON]
+
+
+def test_a_chain_is_asked_of_both_tools_where_iptables_may_have_made_it(
+    node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = node()
+    monkeypatch.setattr(nftnetlink, "Reader", lambda: Netlink(4))
+    (found,) = firewall.read_parts(4, [PART]) or ()
+    assert sorted(ran) == ["iptables-nft", "nft"]
+    assert found.save is not None
+    assert found.save.argv == ("iptables-nft", "-t", "filter", "-S", "INPUT", "-v")
+    others = [replace(PART, family="inet"), replace(PART, table="mine"), replace(PART, kind="set"), replace(PART, name="-F")]
+    assert [each.save for each in firewall.read_parts(4, others) or ()] == [None] * 4
+
+
+def test_parts_of_two_generations_are_none(node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = node()
+    monkeypatch.setattr(nftnetlink, "Reader", lambda: Netlink(5))
+    assert firewall.read_parts(4, [PART]) is None
+    assert ran == []
+    monkeypatch.setattr(nftnetlink, "Reader", lambda: Netlink(4, 5))
+    assert firewall.read_parts(4, [PART]) is None

@@ -123,6 +123,16 @@ def test_sets_come_with_the_rules_that_ask_for_them() -> None:
     assert [each.name for each in found.readings] == [IPSET_SAVE]
 
 
+def test_a_chain_is_understood_again_with_the_map_that_it_lacked() -> None:
+    node = Node()
+    key = {"payload": {"protocol": "tcp", "field": "dport"}}
+    node.held["INPUT"] = part("INPUT", [{"vmap": {"key": key, "data": "@ends"}}])
+    body = {"family": "ip", "table": "filter", "name": "ends", "elem": [[10250, JUMP]]}
+    node.held["ends"] = part("ends", kind="map", body=body)
+    assert explain(read_firewall(read(node)), packet()).verdict is Verdict.DROP
+    assert node.asked == ["survey", "INPUT", "ends", "A"]
+
+
 def test_a_part_that_cannot_be_read_is_asked_once_and_left_undecided() -> None:
     node = Node()
     gone = Reading(name=NFT_PART, argv=(), status=1, stderr="No such file\n")
