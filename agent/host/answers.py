@@ -101,7 +101,9 @@ class Answers:
     def _parts(self, arguments: operations.PartsArguments) -> operations.MaybeParts:
         found = firewall.read_parts(arguments.generation, arguments.parts)
         asked = any(firewall.MENTION in part.save.stdout for part in found or () if part.save is not None)
-        return operations.MaybeParts(found, firewall.read_sets() if asked else ())
+        problems: list[Problem] = []
+        legacy = bool(firewall.legacy_tables("ip", problems) or firewall.legacy_tables("ip6", problems) or problems)
+        return operations.MaybeParts(found, firewall.read_sets() if asked else (), legacy)
 
     def _twin(self, arguments: operations.TwinArguments) -> TwinResult:
         request = arguments.request

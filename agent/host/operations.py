@@ -57,10 +57,14 @@ class PartsArguments:
 
 @dataclass(frozen=True, slots=True)
 class MaybeParts:
-    """The parts, None where the rules are of another generation; `sets` has the ipsets where a rule asks for one."""
+    """The parts, None where the rules are of another generation; `sets` has the ipsets where a rule asks for one.
+
+    `legacy` tells that there are legacy tables beside them, or that nobody knows.
+    """
 
     parts: tuple[PartReading, ...] | None
     sets: tuple[Reading, ...] = ()
+    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,15 @@ def read_for(host: Host, asked: Sequence[Asked], survey: Firewall | None = None)
 
 def read_again(host: Host, before: Firewall, asked: Sequence[Asked]) -> Firewall:
     """The same with the counters of now; read anew where the rules are others by now."""
-    outline = before.outline
+    outline, parts = before.outline, [item.part for item in before.parts]
     if outline is None:
         return host.firewall()
-    firewall = host.survey()
+    alone = not before.readings and bool(parts)
+    firewall = replace(before, parts=()) if alone else host.survey()
     if firewall.outline is None or firewall.outline.generation != outline.generation:
         return read_for(host, asked)
     try:
-        return _with(host, replace(firewall, parts=()), outline, [item.part for item in before.parts])
+        return _with(host, replace(firewall, parts=()), outline, parts, alone=alone)
     except _Changed:
         return read_for(host, asked)
 
@@ -100,12 +101,13 @@ class _Known:
         return found.lacking
 
 
-def _with(host: Host, firewall: Firewall, outline: Outline, wanted: Sequence[Part]) -> Firewall:
+def _with(host: Host, firewall: Firewall, outline: Outline, wanted: Sequence[Part], *, alone: bool = False) -> Firewall:
+    """The firewall with these parts, too. `alone`: whether there are legacy tables by now is not known. Raises `_Changed`."""
     parts: list[PartReading] = []
     sets: Iterable[Reading] = ()
     for start in range(0, len(wanted), _AT_ONCE):
         answer = host.parts(outline.generation, wanted[start : start + _AT_ONCE])
-        if answer.parts is None:
+        if answer.parts is None or (alone and answer.legacy):
             raise _Changed
         parts += answer.parts
         sets = answer.sets or sets

@@ -28,6 +28,7 @@ class Node:
     held: dict[str, PartReading] = field(default_factory=lambda: dict(HELD))
     outline: Outline | None = OUTLINE
     restless: int = 0
+    legacy: bool = False
     asked: list[str] = field(default_factory=list)
 
     def survey(self) -> Firewall:
@@ -48,7 +49,7 @@ class Node:
             return MaybeParts(None)
         sets = (Reading(name=IPSET_SAVE, argv=(), status=0, stdout="create a hash:net family inet\n"),)
         asks = any(self.held[each.name].save for each in wanted)
-        return MaybeParts(tuple(self.held[each.name] for each in wanted), sets if asks else ())
+        return MaybeParts(tuple(self.held[each.name] for each in wanted), sets if asks else (), self.legacy)
 
 
 def read(node: object, before: Firewall | None = None) -> Firewall:
@@ -88,7 +89,7 @@ def test_only_the_same_parts_are_read_again_and_their_counters_are_of_now() -> N
     node.asked.clear()
     node.held["A"] = part("A", [{"counter": {"packets": 9, "bytes": 9}}, {"drop": None}])
     after = read(node, before)
-    assert node.asked == ["survey", "INPUT", "A"]
+    assert node.asked == ["INPUT", "A"]
     assert [item.part for item in after.parts] == [item.part for item in before.parts]
     assert after.parts[1] == node.held["A"]
 
@@ -102,6 +103,23 @@ def test_a_changed_rule_is_seen_when_the_rules_are_read_again() -> None:
     node.restless = 1
     node.held["INPUT"] = part("INPUT", [PORT, {"drop": None}])
     assert explain(read_firewall(read(node, before)), packet()).verdict is Verdict.DROP
+
+
+def test_legacy_tables_that_came_to_be_are_seen_when_the_rules_are_read_again() -> None:
+    node = Node()
+    before = read(node)
+    node.asked.clear()
+    node.legacy = True
+    read(node, before)
+    assert node.asked.count("survey") == 1
+
+
+def test_with_legacy_tables_beside_them_everything_is_read_again() -> None:
+    node = Node()
+    before = replace(read(node), readings=(Reading(name="legacy", argv=(), status=0),))
+    node.asked.clear()
+    assert read(node, before).readings == ()
+    assert node.asked == ["survey", "INPUT", "A"]
 
 
 def test_a_firewall_that_was_read_whole_is_read_whole_again() -> None:
