@@ -57,6 +57,7 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
     peer: Annotated[list[str] | None, _option("--peer", "Another node's address, to compare with; repeatable.")] = None,
     kubelet_port: Annotated[int | None, _option("--kubelet-port", "The kubelet's port.", min=1, max=65535)] = None,
     cni_dir: Annotated[list[str] | None, _option("--cni-dir", "Where CNI configurations are; repeatable.")] = None,
+    etc_dir: Annotated[list[str] | None, _option("--etc-dir", "Where the node's /etc is; repeatable.")] = None,
     netns_dir: Annotated[list[str] | None, _option("--netns-dir", "Where network namespaces are mounted; repeatable.")] = None,
     connect_timeout: Annotated[
         float, _option("--connect-timeout", "Seconds to wait for a connect.", min=0.05, max=30)
@@ -81,6 +82,7 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
         peers=_checked("--peer", peer, ip_address, "an IP address such as 172.31.22.159"),
         kubelet_port=kubelet_port,
         cni_dirs=tuple(cni_dir or _DEFAULT.cni_dirs),
+        etc_dirs=tuple(etc_dir or _DEFAULT.etc_dirs),
         netns_dirs=tuple(netns_dir or _DEFAULT.netns_dirs),
         connect_timeout=connect_timeout,
         twin=twin,

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from agent.host import rtnetlink
+from agent.host import rtnetlink, saved_rules
 from agent.host.errors import HostError, NamespaceGone
 from agent.host.namespaces import Directory
 from agent.model.capture import Interface, Namespace, Node, PodRoute, Problem, Route, TextFile
 from agent.model.settings import Settings
 
 _CNI_SUFFIXES = (".conf", ".conflist", ".json")
-# The largest CNI configuration seen in the field is 6 KB; a file beyond this is something else.
-_FILE_LIMIT = 256 * 1024
 
 
 def capture(settings: Settings, directory: Directory) -> Node:
@@ -29,6 +27,7 @@ def capture(settings: Settings, directory: Directory) -> Node:
         routes=routes,
         namespaces=tuple(namespace for namespace in namespaces if namespace is not None),
         cni_files=_cni_files(settings.cni_dirs, problems),
+        firewall_files=saved_rules.capture(settings.etc_dirs, problems),
         problems=tuple(problems),
     )
 
@@ -83,17 +82,7 @@ def _cni_files(directories: Sequence[str], problems: list[Problem]) -> tuple[Tex
             continue
         for path in paths:
             try:
-                files.append(TextFile(path=str(path), text=_text(path)))
+                files.append(TextFile(path=str(path), text=saved_rules.read_text(path)))
             except OSError as error:
                 problems.append(Problem(what=str(path), why=f"cannot be read: {error.strerror or error}"))
     return tuple(files)
-
-
-def _text(path: Path) -> str:
-    if not path.is_file():
-        raise OSError("it is not a regular file")
-    with path.open("rb") as file:
-        data = file.read(_FILE_LIMIT + 1)
-    if len(data) > _FILE_LIMIT:
-        raise OSError(f"it is larger than {_FILE_LIMIT} bytes")
-    return data.decode("utf-8", "surrogateescape")

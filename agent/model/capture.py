@@ -198,6 +198,7 @@ class Node:
     routes: tuple[Route, ...] = ()
     namespaces: tuple[Namespace, ...] = ()
     cni_files: tuple[TextFile, ...] = ()
+    firewall_files: tuple[TextFile, ...] = ()  # what a firewall tool loads at boot, saved text
     problems: tuple[Problem, ...] = ()
 
 

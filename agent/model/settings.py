@@ -16,6 +16,8 @@ class Settings:
     peers: tuple[str, ...] = ()
     kubelet_port: int | None = None
     cni_dirs: tuple[str, ...] = ("/etc/cni/net.d",)
+    # Where the node's /etc is: a pod of ours has it mounted elsewhere. Only firewall files are read there.
+    etc_dirs: tuple[str, ...] = ("/etc",)
     netns_dirs: tuple[str, ...] = ("/run/netns", "/run/docker/netns")
     # A node answers its own pods in well under a millisecond; one second also covers the first SYN retransmission.
     connect_timeout: float = 1.0

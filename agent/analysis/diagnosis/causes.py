@@ -6,11 +6,14 @@ who else could have answered as it was answered?
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
-from agent.analysis.diagnosis.neighbours import find_loophole
-from agent.analysis.diagnosis.places import rule_name
+from agent.analysis.diagnosis.neighbours import find_left_out, find_loophole
+from agent.analysis.diagnosis.places import chain_at, rule_name, same_place
+from agent.analysis.diagnosis.provenance import owner_of
+from agent.analysis.diagnosis.rations import Ration, find_ration
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
@@ -73,8 +76,10 @@ def _dying_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[F
     if explanation and explanation.verdict is Verdict.ACCEPT and not _disagreed(testimonies):
         loophole = find_loophole(scene)
         if loophole and explanation.decided_by in loophole.opened_by:
-            remedy = open_before(loophole.closed_by, _opening(scene))
+            remedy = _open(scene, loophole.closed_by)
             yield _finding(firewall.ACCEPT_DIES_WITH_POD, loophole.message, testimonies, remedy)
+        for left in find_left_out(scene):
+            yield _finding(firewall.POD_CIDR_LEFT_OUT, left.message, testimonies, _open(scene, left.closed_by, left.network))
 
 
 def _dead_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
@@ -105,6 +110,8 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
         yield _finding(
             node.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies
         )
+    elif ration := find_ration(scene):
+        yield _rationed(scene, ration, testimonies)
     elif explanation is None or explanation.verdict is Verdict.UNDECIDED:
         yield _undecided(explanation, testimonies, probe)
     elif explanation.verdict is Verdict.ACCEPT:
@@ -118,16 +125,50 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
 def _blocked(scene: Scene, explanation: Explanation, testimonies: Sequence[Testimony]) -> Finding:
     if scene.packet is None or explanation.decided_by is None:
         raise ValueError("a blocked packet has a packet and a rule")
-    cause, message = name_cause(scene.ruleset, scene.packet, explanation)
-    return _finding(cause, message, testimonies, open_before(explanation.decided_by, _opening(scene)))
+    cidrs = scene.identity.pod_cidrs
+    cause, message = name_cause(scene.ruleset, scene.packet, explanation, cidrs, scene.saved)
+    if scene.silenced_by:
+        cause, message = (
+            firewall.REJECT_SILENCED,
+            (
+                f"{rule_name(explanation.decided_by)} rejects the packet with {explanation.reject_with}, and that answer "
+                f"is stopped on its way out by {rule_name(scene.silenced_by)} ({scene.silenced_by.text}): pods see a timeout. "
+                f"{message}"
+            ),
+        )
+    remedy = _open(scene, explanation.decided_by)
+    if cause is firewall.SAVED_RULE_NOT_LOADED:
+        remedy = replace(remedy, persistent={"the saved file": "has the line already; the message says what loads it"})
+    return _finding(cause, message, testimonies, remedy)
 
 
-def _opening(scene: Scene, *, answer: bool = False) -> Opening:
-    """The flow from the pod network to the kubelet, or its answers' way back."""
+def _rationed(scene: Scene, ration: Ration, testimonies: Sequence[Testimony]) -> Finding:
+    """A limit decides, and the rule that counted the packet tells which way."""
+    rule = ration.blocked.decided_by
+    if rule is None:
+        raise ValueError("what was rationed ended in a rule")
+    limits = " and ".join(f"{rule_name(limit)} ({limit.text})" for limit in ration.limits)
+    own = any(same_place(limit, rule) for limit in ration.limits)
+    message = (
+        f"What happens hangs on a limit, {limits}, and the counters tell how it stood: the probe's packet was counted by "
+        f"{'that rule itself' if own else rule_name(rule)}, which stops it. Pods get through now and then."
+    )
+    return _finding(firewall.RATE_LIMITED, message, testimonies, _open(scene, ration.limits[0]))
+
+
+def _open(scene: Scene, rule: RuleRef, network: str = "", *, answer: bool = False) -> Remedy:
+    """The opening before that rule, in its owner's own tool."""
+    opening = _opening(scene, network, answer=answer)
+    return open_before(rule, opening, owner_of(rule, chain_at(scene.ruleset, rule)))
+
+
+def _opening(scene: Scene, network: str = "", *, answer: bool = False) -> Opening:
+    """The flow from the pod's network (or another `network`) to the kubelet, or its answers' way back."""
     if scene.packet is None:
         raise ValueError("what was explained is a packet")
     cidrs = [cidr for cidr in scene.identity.pod_cidrs if (":" in cidr) == (scene.packet.version == 6)]
-    pods = cidrs[0] if cidrs else str(scene.packet.source)
+    own = [cidr for cidr in cidrs if scene.packet.source in ip_network(cidr, strict=False)]
+    pods = network or next(iter((*own, *cidrs)), str(scene.packet.source))
     node, port = str(scene.packet.destination), scene.identity.kubelet_port
     return Opening(node, pods, port, answer=True) if answer else Opening(pods, node, port)
 
@@ -151,7 +192,7 @@ def _unanswered(scene: Scene, rule: RuleRef, testimonies: Sequence[Testimony]) -
         "Every rule on the way in accepts the packet; the node's answer to the pod is stopped on its way out "
         f"by {rule_name(rule)} ({rule.text})."
     )
-    return _finding(firewall.REPLY_DROPPED, message, testimonies, open_before(rule, _opening(scene, answer=True)))
+    return _finding(firewall.REPLY_DROPPED, message, testimonies, _open(scene, rule, answer=True))
 
 
 def _kubelet(scene: Scene, testimonies: Sequence[Testimony]) -> Finding:

@@ -4,23 +4,26 @@ The real packet is the judge of whether pods are stopped; the model may name a r
 contradict it. Where they differ, the difference itself is the finding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.analysis.diagnosis.causes import find_causes
+from agent.analysis.diagnosis.families import look_at_other, split_families
 from agent.analysis.diagnosis.scene import Scene, read_scene
 from agent.analysis.diagnosis.story import why_only_this_node
 from agent.analysis.diagnosis.verdict import judge
 from agent.analysis.diagnosis.witnesses import hear
 from agent.model.capture import Capture
 from agent.model.probe import Outcome, ProbeResult, Tls
-from agent.model.report import Excluded, Fact, Probe, Report, State
+from agent.model.report import Excluded, Fact, Finding, Probe, Report, Severity, State
 
 
 def analyse(capture: Capture) -> Report:
     """The whole answer for one capture. Pure: the same capture gives an equal report."""
-    scene = read_scene(capture)
+    main, other = split_families(capture)
+    scene = read_scene(main)
     testimonies = hear(scene)
     findings = find_causes(scene, testimonies)
+    findings = _in_order((*findings, *look_at_other(other, findings)))
     state, summary = judge(scene, findings)
     return Report(
         node=scene.identity.node_name,
@@ -38,6 +41,11 @@ def analyse(capture: Capture) -> Report:
         problems=tuple(_problems(capture, scene)),
         seconds={stage.name: round(stage.seconds, 4) for stage in capture.stages},
     )
+
+
+def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What is only information goes last: the first finding is the cause."""
+    return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.INFO))
 
 
 def _probe(result: ProbeResult, capture: Capture) -> Probe:

@@ -63,6 +63,35 @@ def find_loophole(scene: Scene) -> Loophole | None:
     return Loophole(network, tuple(opened), rules, sum(part.addresses for part in closed), blocker)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Another pod network of this node, every address of which is stopped while the probed pod gets through."""
+
+    network: str
+    closed_by: RuleRef
+
+    @property
+    def message(self) -> str:
+        """In one sentence."""
+        return (
+            f"Pods of {self.network}, another pod network of this node, are stopped by {rule_name(self.closed_by)} "
+            f"({self.closed_by.text}): the opening was made for one of the networks only."
+        )
+
+
+def find_left_out(scene: Scene) -> tuple[LeftOut, ...]:
+    """The pod networks that no probe was made from and that the rules surely stop as a whole."""
+    found = []
+    for packet in scene.other_packets:
+        network = next(each for text in scene.identity.pod_cidrs if packet.source in (each := ip_network(text, strict=False)))
+        parts = explain_sources(scene.ruleset, packet, network, most=_MAX_PIECES).partition
+        pods = [part for part in parts if not _is_own(part, packet)]
+        blocker = _most(pods)
+        if pods and blocker is not None and all(part.verdict in _BLOCKS for part in pods):
+            found.append(LeftOut(str(network), blocker))
+    return tuple(found)
+
+
 def _network(scene: Scene) -> Network | None:
     """The pod network that the packet comes from."""
     source = scene.packet.source if scene.packet else None

@@ -1,6 +1,7 @@
 """The packets that a diagnosis is about: the pod's SYN to the kubelet and the host's own, as they enter the first hook."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from agent.model.capture import Interface, Node, PodRoute
@@ -33,6 +34,20 @@ def pod_packet(
         iif=_incoming(node, pod_routes, str(source)),
         local=_local(node.interfaces),
     )
+
+
+def packets_of_other_networks(
+    node: Node, pod_routes: Sequence[PodRoute], identity: Identity, packet: Packet | None
+) -> tuple[Packet, ...]:
+    """The same SYN from each pod network that `packet` does not come from, where its interface is known."""
+    found = []
+    for network in (ip_network(text, strict=False) for text in identity.pod_cidrs):
+        if packet is None or network.version != packet.version or packet.source in network or network.num_addresses <= 2:
+            continue
+        incoming = _incoming(node, pod_routes, str(network[2]))
+        if incoming is not None:
+            found.append(replace(packet, source=network[2], iif=incoming))
+    return tuple(found)
 
 
 def host_packet(node: Node, identity: Identity, packet: Packet | None) -> Packet | None:

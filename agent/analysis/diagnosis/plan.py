@@ -22,10 +22,21 @@ def plan_probes(identity: Identity) -> tuple[ProbeRequest, ...]:
         requests.append(_request(identity, Vantage.POD, pod.namespace, pod.address, node_ip))
     if node_ip:
         requests.append(_request(identity, Vantage.HOST, HOST, node_ip, node_ip))
+    requests += _other_version(identity, version)
     peer = _first_of_version(identity.peers, version)
     if pod and peer:
         requests.append(_request(identity, Vantage.PEER, pod.namespace, pod.address, peer))
     return tuple(requests)
+
+
+def _other_version(identity: Identity, version: int | None) -> list[ProbeRequest]:
+    """The same question over the other IP version, where the node and one of its pods have both."""
+    for pod in identity.pods:
+        other = ip_address(pod.address).version
+        target = _first_of_version(identity.node_ips, other)
+        if other != version and target:
+            return [_request(identity, Vantage.POD, pod.namespace, pod.address, target)]
+    return []
 
 
 def _request(identity: Identity, vantage: Vantage, namespace: int, source: str, target: str) -> ProbeRequest:

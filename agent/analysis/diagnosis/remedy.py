@@ -7,7 +7,8 @@ the rule that stops it. An accept at the end of the chain is never reached, and 
 import shlex
 from dataclasses import dataclass
 
-from agent.analysis.diagnosis.provenance import FIREWALLD, HAND, UFW, owner_of
+from agent.analysis.diagnosis.own_tools import with_own_tool
+from agent.analysis.diagnosis.provenance import FIREWALLD, HAND, UFW, Owner, owner_of
 from agent.model.explanation import RuleRef
 from agent.model.report import Remedy
 
@@ -35,20 +36,14 @@ class Opening:
         return 6 if ":" in self.destination else 4
 
 
-def open_before(rule: RuleRef, opening: Opening) -> Remedy:
-    """The remedy for a blocking rule or policy, by who owns it and which backend holds it."""
-    owner = owner_of(rule)
-    if owner.policy:
-        return Remedy(
-            owner=owner.name, note=f"Allow it in {owner.name}'s own policy ({owner.tool}): its chains are rewritten by it."
-        )
+def open_before(rule: RuleRef, opening: Opening, owner: Owner | None = None) -> Remedy:
+    """The remedy for a blocking rule or policy, by its owner and its backend; `owner` is given where the chain tells more."""
+    owner = owner or owner_of(rule)
     if owner in (FIREWALLD, UFW) and not opening.answer:
         return _firewalld(opening) if owner is FIREWALLD else _ufw(opening)
     if owner is not HAND:
-        return Remedy(
-            owner=owner.name,
-            note=f"The chain belongs to {owner.name}: change it with {owner.tool}, rules put in by hand get lost.",
-        )
+        pods, node = (opening.destination, opening.source) if opening.answer else (opening.source, opening.destination)
+        return with_own_tool(owner, rule, pods=pods, node=node, port=opening.port)
     if rule.tool != "nft":
         return _iptables(rule, opening)
     return _native(rule, opening)

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
-from agent.analysis.diagnosis.packets import host_packet, pod_packet
+from agent.analysis.diagnosis.packets import host_packet, packets_of_other_networks, pod_packet
+from agent.analysis.diagnosis.silence import silenced_by
 from agent.analysis.path import blame
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.read import read_firewall
-from agent.model.capture import Capture, LegacyChain, Processes, Route
-from agent.model.explanation import Explanation, Moved
+from agent.model.capture import Capture, LegacyChain, Processes, Route, TextFile
+from agent.model.explanation import Explanation, Moved, RuleRef
 from agent.model.identity import Identity
 from agent.model.packet import Packet
-from agent.model.probe import ProbeResult, Vantage
+from agent.model.probe import Outcome, ProbeResult, Vantage
 from agent.model.ruleset import Ruleset
 from agent.model.tri import Tri
 from agent.model.twin import TwinResult
@@ -28,7 +29,8 @@ class Scene:
 
     `packet` is the pod's, None when nothing is known to build one from; `moved` lists the counters that rose during the pod's
     probe, None when they were not read twice or the ruleset changed meanwhile (`changed`). `listening`: does somebody answer on
-    the node's address and the kubelet's port? `peer_interface` is the way out to the other node.
+    the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `silenced_by` stops the answer
+    of the REJECT that the packet meets, `other_packets` come from other pod networks, `saved` are the node's firewall files.
     """
 
     identity: Identity
@@ -45,6 +47,9 @@ class Scene:
     peer_interface: str | None
     legacy_chain: LegacyChain | None
     twin: TwinResult | None
+    silenced_by: RuleRef | None = None
+    other_packets: tuple[Packet, ...] = ()
+    saved: tuple[TextFile, ...] = ()
 
     @property
     def is_node(self) -> bool:
@@ -60,6 +65,7 @@ def read_scene(capture: Capture) -> Scene:
     pod_probe = probes.get(Vantage.POD)
     packet = pod_packet(capture.node, capture.pod_routes, identity, pod_probe)
     own = host_packet(capture.node, identity, packet)
+    explanation = explain(ruleset, packet) if packet else None
     moved, changed = None, False
     if capture.between is not None:
         between = read_firewall(capture.between)
@@ -69,7 +75,7 @@ def read_scene(capture: Capture) -> Scene:
         identity=identity,
         ruleset=ruleset,
         packet=packet,
-        explanation=explain(ruleset, packet) if packet else None,
+        explanation=explanation,
         host_explanation=explain(ruleset, own) if own else None,
         pod_probe=pod_probe,
         host_probe=probes.get(Vantage.HOST),
@@ -80,7 +86,20 @@ def read_scene(capture: Capture) -> Scene:
         peer_interface=_outgoing(capture.node.routes, probes.get(Vantage.PEER)),
         legacy_chain=capture.legacy_chain,
         twin=capture.twin,
+        silenced_by=_silenced(capture, ruleset, packet, explanation, pod_probe),
+        other_packets=packets_of_other_networks(capture.node, capture.pod_routes, identity, packet),
+        saved=capture.node.firewall_files,
     )
+
+
+def _silenced(
+    capture: Capture, ruleset: Ruleset, packet: Packet | None, explanation: Explanation | None, probe: ProbeResult | None
+) -> RuleRef | None:
+    if packet is None or explanation is None:
+        return None
+    bridged = any(interface.name == packet.iif and interface.kind == "bridge" for interface in capture.node.interfaces)
+    timed_out = probe is not None and probe.outcome is Outcome.TIMEOUT
+    return silenced_by(ruleset, packet, explanation, bridged=bridged, timed_out=timed_out)
 
 
 def is_listening(identity: Identity, processes: Processes) -> Tri:

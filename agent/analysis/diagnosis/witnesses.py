@@ -43,11 +43,12 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
     if scene.explanation is None:
         return ()
     counters = _counters(scene, scene.explanation)
-    if _held_back(scene.explanation, scene.pod_probe, counters):
+    if scene.silenced_by is None and _held_back(scene.explanation, scene.pod_probe, counters):
         probe, icmp = (Testimony(witness, Word.SILENT, _HELD_BACK) for witness in ("probe", "icmp"))
     else:
-        probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening)
-        icmp = _icmp(scene.explanation, scene.pod_probe)
+        silenced = scene.silenced_by is not None
+        probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening, silenced=silenced)
+        icmp = _icmp(scene.explanation, scene.pod_probe, silenced=silenced)
     reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin))
     return _model(scene.explanation), probe, counters, icmp, reader, twin
 
@@ -83,18 +84,18 @@ def _answer(explanation: Explanation) -> str:
     return f"; its answer: {reply.verdict} by {rule_name(reply.decided_by)}"
 
 
-def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tri) -> Testimony:
+def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tri, silenced: bool) -> Testimony:
     if probe is None or probe.outcome in UNTRIED:
         why = probe.detail if probe and probe.detail else "no connect was made from a pod"
         return Testimony("probe", Word.ABSENT, why)
     saw = f"connect from {probe.source or probe.request.source}: {probe.outcome}" + (f" ({probe.errno})" if probe.errno else "")
-    expected = _expected(explanation, listening=listening)
+    expected = (Outcome.TIMEOUT,) if silenced else expected_outcomes(explanation, listening=listening)
     if not expected:
         return Testimony("probe", Word.SILENT, saw)
     return Testimony("probe", Word.AGREES if probe.outcome in expected else Word.DISAGREES, saw)
 
 
-def _expected(explanation: Explanation, *, listening: Tri) -> tuple[Outcome, ...]:
+def expected_outcomes(explanation: Explanation, *, listening: Tri) -> tuple[Outcome, ...]:
     """The outcomes that the model's verdict allows (facts of the kernel: errno and error queue per kind of reject)."""
     reply = explanation.reply
     if explanation.verdict is Verdict.DROP or (reply is not None and reply.lost):
@@ -134,12 +135,12 @@ def _counters(scene: Scene, explanation: Explanation) -> Testimony:
     return Testimony("counters", Word.DISAGREES, f"the counter of {rule_name(rule)} did not move during the probe")
 
 
-def _icmp(explanation: Explanation, probe: ProbeResult | None) -> Testimony:
+def _icmp(explanation: Explanation, probe: ProbeResult | None, *, silenced: bool) -> Testimony:
     if probe is None or probe.outcome in UNTRIED:
         return Testimony("icmp", Word.ABSENT, "no connect was made from a pod")
     saw = f"ICMP {probe.icmp[0]}/{probe.icmp[1]} from {probe.offender}" if probe.icmp else "no ICMP error came back"
     version = 6 if ":" in probe.request.target else 4
-    expected = icmp_of(explanation.reject_with, version) if explanation.reject_with else None
+    expected = icmp_of(explanation.reject_with, version) if explanation.reject_with and not silenced else None
     if expected is None:
         contradicts = probe.icmp is not None and explanation.verdict is not Verdict.UNDECIDED
         return Testimony("icmp", Word.DISAGREES if contradicts else Word.SILENT, saw)

@@ -22,3 +22,31 @@ REPLY_DROPPED = declare("reply-dropped", Severity.CRITICAL, "The kubelet gets th
 ACCEPT_DIES_WITH_POD = declare(
     "accept-dies-with-pod", Severity.WARNING, "The kubelet is opened for single pods' addresses, not for the pod network"
 )
+ACCEPT_OVERRULED = declare(
+    "accept-overruled",
+    Severity.CRITICAL,
+    "One chain accepts pods on the kubelet's port, and another one stops them all the same",
+)
+NOTRACK_DEFEATS_ACCEPT = declare(
+    "notrack-defeats-accept", Severity.CRITICAL, "The accept for pods asks for a connection state that NOTRACK took away"
+)
+RATE_LIMITED = declare("rate-limited", Severity.CRITICAL, "A rate or connection limit on the way stops pods")
+REJECT_SILENCED = declare(
+    "reject-silenced", Severity.CRITICAL, "A firewall rule rejects pods, and its answer is dropped on the way out"
+)
+SAVED_RULE_NOT_LOADED = declare(
+    "saved-rule-not-loaded", Severity.CRITICAL, "The accept for pods is in a saved file, and not in the running firewall"
+)
+TAILSCALE_DROP = declare("tailscale-drop", Severity.CRITICAL, "Tailscale drops pods whose addresses are in 100.64.0.0/10")
+POD_BANNED = declare("pod-banned", Severity.CRITICAL, "fail2ban has banned the pod's address")
+KUBE_FIREWALL_DROP = declare(
+    "kube-firewall-drop", Severity.CRITICAL, "KUBE-FIREWALL drops pods: their packets bear Kubernetes' mark for dropping"
+)
+ENDPOINT_TO_HOST_DROP = declare("endpoint-to-host-drop", Severity.CRITICAL, "Calico drops what its pods send to their own node")
+HOST_ENDPOINT_DENY = declare(
+    "host-endpoint-deny", Severity.CRITICAL, "Calico's host endpoint protects the node and does not let pods in"
+)
+POD_CIDR_LEFT_OUT = declare("pod-cidr-left-out", Severity.WARNING, "One of the node's pod networks is let in, another is not")
+OTHER_FAMILY_BLOCKED = declare(
+    "other-family-blocked", Severity.WARNING, "Pods reach the kubelet over one IP version and not over the other"
+)

@@ -102,7 +102,9 @@ def test_the_same_capture_gives_the_same_bytes() -> None:
             around(hit=0, pod=probe(Vantage.POD, Outcome.NO_ROUTE, errno="EHOSTUNREACH")), "pod-route", id="the pod's own route"
         ),
         pytest.param(
-            around("-m limit --limit 1/min -j DROP", hit=1, pod=TIMED_OUT), "rule-undecided", id="a limit cannot be decided"
+            around("-m statistic --mode random --probability 0.5 -j DROP", hit=1, pod=TIMED_OUT),
+            "rule-undecided",
+            id="chance cannot be decided",
         ),
         pytest.param(around("-j DROP", hit=1, pod=PROHIBITED), "witnesses-disagree", id="rules drop, an ICMP came back"),
         pytest.param(

@@ -27,3 +27,20 @@ def test_a_pod_is_never_sent_to_an_address_of_the_other_ip_version() -> None:
 
 def test_without_the_nodes_address_nothing_is_tried() -> None:
     assert plan_probes(Identity(node_name="n")) == ()
+
+
+POD6 = Pod(namespace=42, address="2001:db8:9::5")
+
+
+def test_a_pod_with_both_ip_versions_asks_over_both_and_its_first_one_first() -> None:
+    found = plan_probes(Identity(node_name="n", node_ips=("192.0.2.10", "2001:db8::1"), pods=(POD, POD6)))
+    assert [(r.vantage, r.source, r.target) for r in found] == [
+        ("pod", "10.9.1.5", "192.0.2.10"),
+        ("host", "192.0.2.10", "192.0.2.10"),
+        ("pod", "2001:db8:9::5", "2001:db8::1"),
+    ]
+
+
+def test_a_second_ip_version_that_the_node_does_not_have_is_not_tried() -> None:
+    found = plan_probes(Identity(node_name="n", node_ips=("192.0.2.10",), pods=(POD, POD6)))
+    assert [r.source for r in found if r.vantage == "pod"] == ["10.9.1.5"]

@@ -61,9 +61,9 @@ def test_a_native_table_is_mended_with_nft_before_the_rules_handle() -> None:
 @pytest.mark.parametrize(
     ("place", "owner", "tool"),
     [
-        pytest.param(rule(chain="cali-wl-to-host"), "Calico", "calicoctl", id="policy engine"),
+        pytest.param(rule(chain="cali-fw-1"), "Calico", "calicoctl", id="policy engine"),
         pytest.param(rule(chain="KUBE-FIREWALL"), "kube-proxy or kubelet", "kube-proxy", id="kube-proxy"),
-        pytest.param(rule(chain="ts-input"), "Tailscale", "tailscale", id="tailscale"),
+        pytest.param(rule(chain="cali-fh-any"), "Calico", "host endpoint", id="host endpoint"),
     ],
 )
 def test_an_owned_chain_is_left_to_its_owner(place: RuleRef, owner: str, tool: str) -> None:
@@ -72,9 +72,36 @@ def test_an_owned_chain_is_left_to_its_owner(place: RuleRef, owner: str, tool: s
     assert tool in remedy.note
 
 
+@pytest.mark.parametrize(
+    ("chain", "command", "lasting"),
+    [
+        ("cali-wl-to-host", "kubectl patch felixconfiguration", "Calico"),
+        ("ts-input", "tailscale set --netfilter-mode=nodivert", "Tailscale"),
+        ("f2b-sshd", "fail2ban-client set sshd addignoreip 10.9.1.0/24", "fail2ban (/etc/fail2ban/jail.local, [DEFAULT])"),
+    ],
+)
+def test_an_owner_with_a_command_of_its_own_gets_that(chain: str, command: str, lasting: str) -> None:
+    remedy = open_before(rule(chain=chain), OPENING)
+    assert remedy.command.startswith(command)
+    assert remedy.undo.split()[0] == command.split(maxsplit=1)[0]
+    assert list(remedy.persistent) == [lasting]
+
+
+def test_a_network_policy_names_the_node_by_an_ip_block() -> None:
+    remedy = open_before(rule(chain="KUBE-POD-FW-ABC"), OPENING)
+    assert "cidr: 192.0.2.10/32" in next(iter(remedy.persistent.values()))
+    assert "port: 10250" in next(iter(remedy.persistent.values()))
+
+
+def test_an_answer_is_let_out_to_the_same_node() -> None:
+    answer = Opening("192.0.2.10", "10.9.1.0/24", 10250, answer=True)
+    assert "cidr: 192.0.2.10/32" in next(iter(open_before(rule(chain="CILIUM_OUTPUT"), answer).persistent.values()))
+
+
 def test_a_strangers_chain_name_cannot_run_anything_in_the_shell_it_is_pasted_into() -> None:
     evil = "a;$(reboot)"
     assert f"-I '{evil}' 6" in open_before(rule(chain=evil), OPENING).command
+    assert "set 'a;$(reboot)' addignoreip" in open_before(rule(chain=f"f2b-{evil}"), OPENING).command
     native = rule(backend="nft", family="inet", table="t", chain=evil, handle=9, text="drop")
     assert f"inet t '{evil}' handle 9" in open_before(native, OPENING).command
 
