@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit cover run demo bench fuzz clean
+.PHONY: help setup system fmt check test unit cover run demo accuracy bench fuzz clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on h
 
 demo: setup ## stage INCIDENT, print the page, leave nothing behind; exits with 1 because there is a problem to find
 	@$(BIN)/kubereach lab run $(INCIDENT)
+
+accuracy: setup ## every incident on every backend: the cause that was staged against the cause that is found
+	@$(BIN)/python -m tests.accuracy
 
 bench: setup ## how long a diagnosis takes in the lab
 	@$(BIN)/python -m tests.bench

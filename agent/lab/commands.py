@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from agent.lab.errors import LabError, UnknownIncidentError
 from agent.lab.incidents import INCIDENTS, Incident, find_incident
 from agent.lab.sandbox import Sandbox
-from agent.lab.topology import CNI_DIR, NODE
+from agent.lab.topology import CNI_DIR, ETC_DIR, NODE
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
 from agent.model.ruleset import Backend
@@ -86,7 +86,7 @@ def program(argv: Sequence[str]) -> list[str]:
 
 
 def _broker(listener: socket.socket) -> list[str]:
-    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),))))
+    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),), etc_dirs=(str(ETC_DIR),))))
     front = [*_PYTHON, "agent.api.front", "--settings", settings]
     serving = ["--listen-fd", str(listener.fileno()), "--front", json.dumps(front)]
     return [*_PYTHON, "agent.host.broker", "--settings", settings, *serving]

@@ -5,12 +5,19 @@ and is held against a plain connect as well as against kubereach.
 """
 
 from agent.lab.errors import UnknownIncidentError
-from agent.lab.incidents import firewall
+from agent.lab.incidents import families, firewall, owners, saved, shapes, traffic
 from agent.lab.incidents.incident import Incident
 
 __all__ = ["INCIDENTS", "Incident", "find_incident"]
 
-INCIDENTS: tuple[Incident, ...] = (*firewall.INCIDENTS,)
+INCIDENTS: tuple[Incident, ...] = (
+    *firewall.INCIDENTS,
+    *owners.INCIDENTS,
+    *saved.INCIDENTS,
+    *traffic.INCIDENTS,
+    *families.INCIDENTS,
+    *shapes.INCIDENTS,
+)
 
 
 def find_incident(name: str) -> Incident:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.lab.rules import Rules
+from agent.lab.rules import POD_CIDR, Rules
 from agent.model.explanation import Verdict
 from agent.model.report import State
 from agent.model.ruleset import Backend
@@ -33,7 +33,7 @@ class Expectation:
     reply: Decider | None = None
     errno: str | None = None
     icmp: str | None = None
-    neighbour: tuple[str, str] | None = None
+    neighbour: tuple[str | None, str | None] | None = None
     host: str = "open"
     peer: str = "open"
 
@@ -43,7 +43,9 @@ class Incident:
     """One staged incident. `rules` holds one variant per backend that decides; `kubelet` is False where it is down.
 
     What rules alone do not make is set by shell lines: `node` run on the node and `pods` in each pod, after the wires are
-    laid and before the firewall is loaded; `flags` are the node's kubelet's own.
+    laid and before the firewall is loaded; `flags` are the node's kubelet's own. `knocks` is how often the first pod connects
+    before anybody looks. `etc` are files below the node's /etc. `pod_cidrs` is what the CNI was told; with `stack` "46" nodes
+    and pods have IPv6 addresses too, with "6" those are the ones that Kubernetes knows.
     """
 
     name: str
@@ -54,6 +56,10 @@ class Incident:
     node: tuple[str, ...] = ()
     pods: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    knocks: int = 0
+    etc: tuple[tuple[str, str], ...] = ()
+    pod_cidrs: tuple[str, ...] = (POD_CIDR,)
+    stack: str = "4"
 
     @property
     def backends(self) -> tuple[Backend, ...]:

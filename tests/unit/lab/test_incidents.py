@@ -1,6 +1,7 @@
 """The incidents as data: whoever adds one gets the mistakes shown that a wrong fact would hide."""
 
 import re
+from ipaddress import ip_network
 
 import pytest
 
@@ -15,8 +16,15 @@ from agent.model.ruleset import Backend
 by_name = pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.name)
 
 
-def input_rules(text: str) -> list[str]:
-    return re.findall(r"^-A INPUT (.*)$", text, re.MULTILINE)
+def rules_of(text: str, chain: str) -> list[str]:
+    return re.findall(rf"^-A {chain} (.*)$", text, re.MULTILINE)
+
+
+def text_of(rules: Rules, backend: Backend, incident: Incident) -> str:
+    """What decides about the address that is probed first."""
+    if incident.stack == "6":
+        return rules.legacy6 if backend is Backend.LEGACY else rules.nft6
+    return rules.legacy if backend is Backend.LEGACY else rules.nft
 
 
 def test_names_are_unique_and_kebab_case():
@@ -37,6 +45,20 @@ def test_the_expected_cause_is_one_that_the_catalogue_has(incident: Incident):
 
 
 @by_name
+def test_a_healthy_node_has_a_name_that_says_so(incident: Incident):
+    fine = incident.expect.state is State.REACHABLE
+    assert fine is ("healthy" in incident.name)
+    assert fine is incident.story.startswith(("Nothing is wrong", "Both IP versions are open"))
+
+
+@by_name
+def test_pod_networks_and_files_are_the_nodes_own(incident: Incident):
+    assert all(ip_network(cidr) for cidr in incident.pod_cidrs)
+    assert ("6" in incident.stack) is any(":" in cidr for cidr in incident.pod_cidrs)
+    assert all(not path.startswith("/") for path, _ in incident.etc)
+
+
+@by_name
 def test_whoever_is_blocked_by_a_rule_names_it(incident: Incident):
     assert (incident.expect.decider is not None) is (incident.expect.verdict in (Verdict.DROP, Verdict.REJECT))
 
@@ -45,13 +67,13 @@ def test_whoever_is_blocked_by_a_rule_names_it(incident: Incident):
 def test_the_deciding_rule_stands_where_it_is_said_to(incident: Incident):
     decider = incident.expect.decider
     for backend, rules in incident.rules.items():
-        if decider is None or decider.table != "filter":
+        text = text_of(rules, backend, incident)
+        if decider is None or f"*{decider.table}\n" not in text:
             continue
-        text = rules.legacy if backend is Backend.LEGACY else rules.nft
         if decider.rule_number is None:
-            assert ":INPUT DROP" in text
+            assert f":{decider.chain} DROP" in text
         else:
-            assert "-j REJECT" in input_rules(text)[decider.rule_number - 1]
+            assert re.search("-j (REJECT|DROP)", rules_of(text, decider.chain)[decider.rule_number - 1])
 
 
 @by_name
@@ -87,3 +109,10 @@ def test_an_unknown_name_is_answered_with_those_that_exist():
 
 def test_rules_of_nobody_are_empty():
     assert Rules() == Rules(legacy="", nft="", native="")
+
+
+def test_there_are_incidents_of_both_ip_versions_and_of_both_backends():
+    assert len(INCIDENTS) >= 35
+    assert {incident.stack for incident in INCIDENTS} == {"4", "6", "46"}
+    both = [incident for incident in INCIDENTS if len(incident.backends) == 2]
+    assert len(both) * 2 > len(INCIDENTS)

@@ -23,3 +23,10 @@ def test_names_of_interfaces_fit_the_kernel():
 
 def test_a_command_is_run_within_a_namespace_by_nsenter():
     assert within(NODE.namespace, "ip", "link") == ("nsenter", "--net=/run/lab/k8s-worker1", "--", "ip", "link")
+
+
+def test_ipv6_addresses_belong_together_as_ipv4s_do():
+    for pod in (METRICS_SERVER, WEB):
+        assert ip_address(pod.address6) in ip_network(NODE.pod_cidr6)
+    for node in (NODE, PEER):
+        assert str(ip_interface(node.bridge6).network) == node.pod_cidr6
