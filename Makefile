@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit cover run demo accuracy bench fuzz clean
+.PHONY: help setup system fmt check test unit cover run demo kill-matrix lost-updates accuracy bench fuzz clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,14 @@ cover: setup ## every branch of model and analysis is taken by a unit test
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)
 
-demo: setup ## stage INCIDENT, print the page, leave nothing behind; exits with 1 because there is a problem to find
-	@$(BIN)/kubereach lab run $(INCIDENT)
+demo: setup ## the incident mended on stage: plan, fix, connect, confirm, revert; leaves nothing behind
+	@$(BIN)/python -m agent.lab.demo
+
+kill-matrix: setup ## 1,000 kills at random moments of a fix, and iptables-apply's beside them
+	@$(BIN)/python -m tests.lab.fixing kill-matrix
+
+lost-updates: setup ## 10,000 writes of another program beside ours, for each backend
+	@$(BIN)/python -m tests.lab.fixing lost-updates
 
 accuracy: setup ## every incident on every backend: the cause that was staged against the cause that is found
 	@$(BIN)/python -m tests.accuracy

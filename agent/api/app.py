@@ -6,6 +6,7 @@ Handlers are plain functions, run in the thread pool, because a look blocks; onl
 from fastapi import FastAPI
 
 from agent import __version__
+from agent.api.fixes import fix_routes
 from agent.api.gate import Gate, NodeNames
 from agent.api.health import health_routes
 from agent.api.problems import install
@@ -14,10 +15,11 @@ from agent.api.rules import rule_routes
 from agent.model.settings import Settings
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.fixes import Fixing
 from agent.service.host import Host
 
 
-def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Clock) -> FastAPI:
+def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Clock, fixing: Fixing | None = None) -> FastAPI:
     """The application. It owns neither the host nor the diagnoses: whoever made them closes them."""
     app = FastAPI(
         title="kubereach",
@@ -30,5 +32,7 @@ def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Cloc
     app.add_middleware(Gate, names=NodeNames(host, settings, clock))
     app.include_router(report_routes(diagnoses))
     app.include_router(rule_routes(host))
+    if fixing is not None:
+        app.include_router(fix_routes(fixing))
     app.include_router(health_routes(host, diagnoses, clock))
     return app

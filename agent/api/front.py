@@ -18,11 +18,13 @@ from agent.analysis.diagnosis.diagnose import analyse
 from agent.api.app import create_app
 from agent.api.punctual import PunctualProtocol
 from agent.host.client import Broker
+from agent.host.probe import probe
 from agent.model.codec import from_plain
 from agent.model.settings import Settings
 from agent.service.clock import SystemClock
 from agent.service.collect import collect
 from agent.service.diagnoses import Diagnoses
+from agent.service.fixes import Fixing
 from agent.service.publish import publish
 
 # A person, a scraper and a kubelet or two; more at once is not use but abuse, and is told 503.
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen-fd", required=True, type=int, help="a listening TCP socket")
     given = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="kubereach: %(levelname)s: %(message)s")
+    logging.getLogger("agent.service.fixes").setLevel(logging.INFO)  # a line for each change, and each refusal
     settings = from_plain(Settings, json.loads(given.settings))
     serve(socket.socket(fileno=given.broker_fd), socket.socket(fileno=given.listen_fd), settings)
     return 0
@@ -50,7 +53,8 @@ def serve(channel: socket.socket, listener: socket.socket, settings: Settings) -
     watched = channel.dup()
     with Broker(channel) as broker:
         diagnoses = Diagnoses(lambda: collect(broker, settings, clock), analyse, clock)
-        app = create_app(broker, diagnoses, settings, clock)
+        fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
+        app = create_app(broker, diagnoses, settings, clock, fixing)
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

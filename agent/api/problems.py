@@ -10,11 +10,22 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from agent.service.host import HostError
+from agent.service.host import FixRefused, HostError
 from agent.service.question import BadQuestionError
 
 MEDIA_TYPE = "application/problem+json"
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+# By `agent.host.operations.REFUSALS`.
+_REFUSALS = {
+    "guard": (HTTPStatus.FORBIDDEN, "Refused by a guard"),
+    "changed": (HTTPStatus.CONFLICT, "The rules changed"),
+    "lock-busy": (HTTPStatus.LOCKED, "Another program holds the lock"),
+    "no-disk": (HTTPStatus.INSUFFICIENT_STORAGE, "It cannot be written down"),
+    "no-lease": (HTTPStatus.NOT_IMPLEMENTED, "The kernel cannot end it"),
+    "no-such-fix": (HTTPStatus.NOT_FOUND, "Not found"),
+    "no-tool": (HTTPStatus.NOT_IMPLEMENTED, "iptables cannot do it here"),
+}
 
 
 class ProblemError(Exception):
@@ -40,6 +51,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BadQuestionError, _bad_question)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(FixRefused, _refused)
     app.add_exception_handler(HostError, _host)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -71,6 +83,15 @@ def _http(request: Request, error: Exception) -> Response:
         detail = f"{request.method} is not possible on {path}: use {allowed}."
         return problem(error.status_code, "Method not allowed", detail, headers=error.headers)
     return problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail), headers=error.headers)
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    """A fix that a guard, the rules, a lock or the disk is against. Nothing was changed, or it was changed back."""
+    if not isinstance(error, FixRefused):
+        raise error
+    status, title = _REFUSALS[error.kind]
+    more = {"kind": error.kind, **({"difference": list(error.difference)} if error.difference else {})}
+    return problem(status, title, str(error), more=more)
 
 
 def _host(_request: Request, error: Exception) -> Response:

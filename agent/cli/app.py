@@ -15,6 +15,7 @@ from agent.cli.cluster import cluster
 from agent.cli.diagnose import bundle, diagnose, replay
 from agent.cli.explain import explain, rules
 from agent.cli.failures import CommandGroup, end_of_bug
+from agent.cli.fix import fix
 from agent.cli.lab import lab
 from agent.cli.probe import preflight, probe
 from agent.cli.serve import serve
@@ -52,6 +53,7 @@ def kubereach(
 for command in (diagnose, serve, explain, rules, probe, preflight, bundle, replay):
     app.command()(command)
 app.add_typer(cluster)
+app.add_typer(fix)
 app.add_typer(lab)
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from agent.cluster.connection import ClusterError
-from agent.host.errors import BrokerGone, HostError
+from agent.host.errors import BrokerGone, FixRefused, HostError
 from agent.model.codec import CodecError
 from agent.model.exitcode import ExitCode
 from agent.render.clean import clean
@@ -40,7 +40,8 @@ class CommandGroup(TyperGroup):
 
 def say(sentence: str) -> None:
     """A sentence to the user, beside the output."""
-    typer.echo(f"kubereach: {clean(sentence)}", err=True)
+    lines = sentence.split("\n")  # a difference has lines; whatever is in one of them stays in it
+    typer.echo("\n".join((f"kubereach: {clean(lines[0])}", *(f"  {clean(line)}" for line in lines[1:]))), err=True)
 
 
 def end_of_bug(error: Exception) -> int:
@@ -55,6 +56,8 @@ def end_of_bug(error: Exception) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, BrokerGone):
         return f"the privileged half of kubereach ended: {error}. Run as root; `kubereach preflight` says what is missing."
+    if isinstance(error, FixRefused):
+        return "\n".join((str(error), *error.difference))
     if isinstance(error, HostError):
         return f"{error} (`kubereach preflight` says what may be seen here)"
     if isinstance(error, OSError) and error.strerror:
@@ -63,4 +66,6 @@ def _sentence(error: Exception) -> str:
 
 
 def _code(error: Exception) -> int:
+    if isinstance(error, FixRefused):
+        return ExitCode.REFUSED
     return ExitCode.USAGE if isinstance(error, BadQuestionError) else ExitCode.BLIND

@@ -62,12 +62,13 @@ def serve(
     backend: OnBackend = None,
     host: Annotated[str, typer.Option("--host", help="The loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any.")] = PORT,
+    allow_fix: Annotated[bool, typer.Option("--allow-fix", help="Let it mend the lab's own firewall.")] = False,
 ) -> None:
     """Stage an incident and serve kubereach from its node, until Ctrl-C."""
     from agent.cli.serve import loopback  # noqa: PLC0415 - see above
     from agent.lab import commands  # noqa: PLC0415 - see above
 
-    raise typer.Exit(commands.serve(name, backend, str(loopback(host)), port))
+    raise typer.Exit(commands.serve(name, backend, str(loopback(host)), port, allow_fix=allow_fix))
 
 
 def _table(incidents: list[dict[str, Any]]) -> str:

@@ -6,6 +6,7 @@ Each flag can come from the environment as KUBEREACH_<FLAG>; flags that repeat a
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
@@ -30,16 +31,29 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="How the answer i
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the flags of `Settings` in place of its parameter `settings`."""
+    """The command with the flags of `Settings` in place of its parameter `settings`, but for those of fixes."""
+    return _with(command, _settings)
+
+
+def with_fix_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The same with all flags: for commands that may change something where the operator lets them."""
+    return _with(command, _settings, _fix_settings)
+
+
+def _with(command: Callable[..., None], *makers: Callable[..., Any]) -> Callable[..., None]:
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "settings"]
-    shared = inspect.signature(_settings).parameters
+    shared = [inspect.signature(maker).parameters for maker in makers]
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        flags = {name: given.pop(name) for name in shared}
-        command(settings=_settings(**flags), **given)
+        flags = [{name: given.pop(name) for name in parameters} for parameters in shared]
+        settings = _settings(**flags[0])
+        for maker, values in zip(makers[1:], flags[1:], strict=True):
+            settings = replace(settings, **maker(**values))
+        command(settings=settings, **given)
 
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *shared.values())]
+    flags = (parameter for parameters in shared for parameter in parameters.values())
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*own, *flags)]
     run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # what inspect documents; functions have it
     return run
 
@@ -88,6 +102,25 @@ def _settings(  # noqa: PLR0913 - one parameter for each flag
         twin=twin,
         publish=publish,
     )
+
+
+def _fix_settings(
+    *,
+    allow_fix: Annotated[
+        bool,
+        typer.Option("--allow-fix", envvar="KUBEREACH_ALLOW_FIX", help="Let kubereach change the firewall, under its guards."),
+    ] = _DEFAULT.allow_fix,
+    state_dir: Annotated[
+        str, _option("--state-dir", f"Where fixes are written down ({_DEFAULT.state_dir}).")
+    ] = _DEFAULT.state_dir,
+    trial: Annotated[
+        int, _option("--trial", "Seconds that a fix lasts unless it is confirmed (60).", min=1, max=3600)
+    ] = _DEFAULT.trial,
+    lock_wait: Annotated[
+        float, _option("--lock-wait", "Seconds to wait for another program's iptables lock (5).", min=0, max=20)
+    ] = _DEFAULT.lock_wait,
+) -> dict[str, Any]:
+    return {"allow_fix": allow_fix, "state_dir": state_dir, "trial": trial, "lock_wait": lock_wait}
 
 
 def _checked(flag: str, texts: list[str] | None, parse: Callable[[str], object], what: str) -> tuple[str, ...]:

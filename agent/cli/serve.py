@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.failures import UnreadableError, say
-from agent.cli.options import with_settings
+from agent.cli.options import with_fix_settings
 from agent.model.codec import to_plain
 from agent.model.settings import PORT, Settings
 
@@ -18,7 +18,7 @@ from agent.model.settings import PORT, Settings
 _BACKLOG = 64
 
 
-@with_settings
+@with_fix_settings
 def serve(
     settings: Settings,
     host: Annotated[

@@ -7,13 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from agent.host import firewall, namespaces, node, operations, preflight
-from agent.host.errors import HostError, NamespaceGone
+from agent.host.errors import FixRefused, HostError, NamespaceGone
+from agent.host.fixing.fixer import Eyes, Fixer
 from agent.host.readings import Readings
 from agent.host.workers import IPTC, PROCESSES, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.settings import Settings
-from agent.model.twin import TWIN_INTERFACE, TwinResult
+from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -29,25 +30,37 @@ class Answer:
 class Answers:
     """Answers requests for one broker. Safe to use from several threads. `converse` is handed our end of new channels."""
 
-    def __init__(self, settings: Settings, workers: Workers, converse: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self, settings: Settings, workers: Workers, converse: Callable[[socket.socket], None], *, stays: bool = False
+    ) -> None:
         self._settings = settings
         self._workers = workers
         self._converse = converse
         self._directory = namespaces.Directory(settings.netns_dirs)
         self._readings = Readings()
+        eyes = Eyes(self.node, self.processes, self.firewall, node.pod_route, self.twin)
+        self.fixer = Fixer(settings, eyes, stays=stays)
         self._operations: dict[str, Callable[[Any], Any]] = {
             "hello": lambda _: operations.Hello(operations.PROTOCOL, os.getpid()),
             "channel": self._channel,
-            "node": self._node,
-            "processes": self._processes,
-            "firewall": self._firewall,
+            "node": lambda _: self.node(),
+            "processes": lambda _: self.processes(),
+            "firewall": lambda _: self.firewall(),
             "survey": self._survey,
             "parts": self._parts,
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
-            "twin": self._twin,
+            "twin": lambda arguments: self.twin(arguments.request),
             "preflight": lambda _: operations.Checks(preflight.check(workers)),
+            "ground": self.fixer.ground,
+            "apply": lambda arguments: self.fixer.apply(arguments.order),
+            "verified": self.fixer.verified,
+            "confirm": self.fixer.confirm,
+            "revert": self.fixer.revert,
+            "fixes": lambda _: self.fixer.fixes(),
+            "sweep": lambda _: self.fixer.sweep(),
+            "audit": lambda _: self.fixer.audit(),
         }
 
     def warm(self) -> None:
@@ -58,7 +71,7 @@ class Answers:
         if "filter" in firewall.legacy_tables("ip", []):
             self._workers.warm(IPTC)
 
-    def answer(self, request: dict[str, Any]) -> Answer:
+    def answer(self, request: dict[str, Any]) -> Answer:  # noqa: PLR0911  one for each kind of end
         """The answer to one request. What is not on the list, or has other arguments than the list says, is refused."""
         try:
             name, arguments = _checked(request)
@@ -68,6 +81,8 @@ class Answers:
             value = self._operations[name](arguments)
         except NamespaceGone as error:
             return _refusal(operations.NAMESPACE_GONE, error)
+        except FixRefused as error:
+            return _refusal(error.kind, error)
         except HostError as error:
             return _refusal(operations.FAILED, error)
         except OSError as error:
@@ -81,13 +96,14 @@ class Answers:
         self._converse(ours)
         return theirs
 
-    def _node(self, _: operations.Nothing) -> Node:
+    def node(self) -> Node:
         """Without twins, ours or another kubereach's: they hold the node's own addresses and are nobody's pods."""
         found = node.capture(self._settings, self._directory)
         real = (item for item in found.namespaces if all(link.name != TWIN_INTERFACE for link in item.interfaces))
         return replace(found, namespaces=tuple(real))
 
-    def _firewall(self, _: operations.Nothing) -> Firewall:
+    def firewall(self) -> Firewall:
+        """Read now, and kept for the twin."""
         found = firewall.capture()
         self._readings.keep(found)
         return found
@@ -105,8 +121,8 @@ class Answers:
         legacy = bool(firewall.legacy_tables("ip", problems) or firewall.legacy_tables("ip6", problems) or problems)
         return operations.MaybeParts(found, firewall.read_sets() if asked else (), legacy)
 
-    def _twin(self, arguments: operations.TwinArguments) -> TwinResult:
-        request = arguments.request
+    def twin(self, request: TwinRequest) -> TwinResult:
+        """One packet through a reading that is kept."""
         found = self._readings.find(request.firewall)
         if found is None:
             return TwinResult(problem="the rules that it was to have are not held any more, or are too many")
@@ -115,7 +131,8 @@ class Answers:
         except WorkerError as error:
             return TwinResult(problem=str(error))
 
-    def _processes(self, _: operations.Nothing) -> Processes:
+    def processes(self) -> Processes:
+        """As the worker sees them."""
         self.warm()  # a look asks this first; what ended since the last one is needed again soon
         try:
             return self._workers.ask(PROCESSES, {}, Processes)

@@ -28,13 +28,17 @@ _POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 class Broker:
     """The conversations of one broker process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, stays: bool = False) -> None:
         self._workers = Workers()
-        self._answers = Answers(settings, self._workers, self.converse)
+        self._answers = Answers(settings, self._workers, self.converse, stays=stays)
 
     def warm(self) -> None:
         """Starts the workers that the first look will want, before it asks."""
         self._answers.warm()
+
+    def keep_fixes(self) -> None:
+        """From now on ends fixes in time and takes out what is left of them, in a thread of its own."""
+        Thread(target=self._answers.fixer.watch, name="fixes", daemon=True).start()
 
     def close(self) -> None:
         """Ends the workers."""
@@ -77,8 +81,10 @@ def serve_once(settings: Settings, channel: socket.socket) -> None:
 def serve(settings: Settings, listen_fd: int, front: Sequence[str]) -> None:
     """Serves the front, which it starts and restarts, until SIGTERM or SIGINT."""
     with fronts.Bell() as bell:
-        broker = Broker(settings)
+        broker = Broker(settings, stays=True)
         broker.warm()
+        if settings.allow_fix:
+            broker.keep_fixes()
         fronts.supervise(front, listen_fd, broker.converse, bell)
         broker.close()
 

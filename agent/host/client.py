@@ -15,10 +15,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from agent.host import command, operations, wire
-from agent.host.errors import BrokerGone, HostError, NamespaceGone
+from agent.host.errors import BrokerGone, FixRefused, HostError, NamespaceGone
 from agent.model.capture import Firewall, LegacyChain, Node, PodRoute, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
+from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
@@ -27,13 +29,13 @@ T = TypeVar("T")
 Socket = socket.socket  # inside `Broker` the name `socket` is an operation
 
 # The slowest operation runs two rounds of commands of at most 10 s each; a broker that is silent for longer is stuck.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 # Idle conversations kept: the collector reads four things at once, and a page and a scrape may do so together.
 _POOL = 8
 # A one-shot broker ends when its socket closes; one that does not is stuck in a system call.
 _FAREWELL = 3.0
 
-__all__ = ["Broker", "BrokerGone", "HostError", "NamespaceGone"]
+__all__ = ["Broker", "BrokerGone", "FixRefused", "HostError", "NamespaceGone"]
 
 
 class Broker:
@@ -114,6 +116,38 @@ class Broker:
         """What the broker may see and do here."""
         return self._ask("preflight", operations.Checks).checks
 
+    def ground(self, backend: str, version: int, chain: str) -> Ground:
+        """What a packet to this node can meet on its way in, and its digest."""
+        return self._ask("ground", Ground, {"backend": backend, "version": version, "chain": chain})
+
+    def apply(self, order: Order) -> Fix:
+        """Puts a rule in. Raises `FixRefused`, as all that follow."""
+        return self._ask("apply", Fix, {"order": to_plain(order)})
+
+    def verified(self, fix: str, caller: str, why: str) -> Fix:
+        """Tells that a real connect got through."""
+        return self._ask("verified", Fix, {"id": fix, "caller": caller, "why": why})
+
+    def confirm(self, fix: str, lease: int, caller: str) -> Fix:
+        """Has a fix last, in seconds from now."""
+        return self._ask("confirm", Fix, {"id": fix, "lease": lease, "caller": caller})
+
+    def revert(self, fix: str, caller: str, why: str) -> Fix:
+        """Takes a rule out."""
+        return self._ask("revert", Fix, {"id": fix, "caller": caller, "why": why})
+
+    def fixes(self) -> Fixes:
+        """Those that are known."""
+        return self._ask("fixes", Fixes)
+
+    def sweep(self) -> Fixes:
+        """Ends what has ended."""
+        return self._ask("sweep", Fixes)
+
+    def audit(self) -> AuditCheck:
+        """Whether the audit log is whole."""
+        return self._ask("audit", AuditCheck)
+
     def close(self) -> None:
         """Ends every conversation, and the broker where this connection started it."""
         with self._lock:
@@ -191,4 +225,7 @@ def _value(reply: dict[str, Any], fd: int | None) -> Any:
         with contextlib.suppress(OSError):
             os.close(fd)
     sentence = str(reply.get("message", "the broker answered without a value"))
-    raise (NamespaceGone if reply.get("error") == operations.NAMESPACE_GONE else HostError)(sentence)
+    kind = str(reply.get("error"))
+    if kind in operations.REFUSALS:
+        raise FixRefused(kind, sentence)
+    raise (NamespaceGone if kind == operations.NAMESPACE_GONE else HostError)(sentence)

@@ -11,3 +11,14 @@ class NamespaceGone(HostError):  # noqa: N818  says what happened
 
 class BrokerGone(HostError):  # noqa: N818  says what happened
     """The broker is dead or does not answer; nothing can be read any more over this connection."""
+
+
+class FixRefused(HostError):  # noqa: N818  says what happened
+    """A fix was refused; nothing was changed, or it was changed back. `kind` is one of `agent.host.operations.REFUSALS`.
+
+    `difference` has the lines that came (`+`) and went (`-`) since the plan, where that is the reason.
+    """
+
+    def __init__(self, kind: str, sentence: str, difference: tuple[str, ...] = ()) -> None:
+        super().__init__(sentence)
+        self.kind, self.difference = kind, difference

@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.model.capture import LegacyChain, PartReading, Reading
 from agent.model.outline import Part
+from agent.model.plan import Order
 from agent.model.preflight import Check
 from agent.model.twin import TwinRequest
 
@@ -16,6 +17,12 @@ from agent.model.twin import TwinRequest
 NAMESPACE_GONE = "namespace-gone"
 REFUSED = "refused"
 FAILED = "failed"
+# Why a fix was refused: a guard said no; the rules changed since the plan; another program holds the lock; it could not be
+# written down; the kernel cannot end it by itself; there is no such fix; iptables cannot do it here.
+GUARD, CHANGED, BUSY, NO_DISK, NO_LEASE, NO_FIX, NO_TOOL = (
+    *("guard", "changed", "lock-busy", "no-disk", "no-lease", "no-such-fix", "no-tool"),
+)
+REFUSALS = frozenset((GUARD, CHANGED, BUSY, NO_DISK, NO_LEASE, NO_FIX, NO_TOOL))
 
 PROTOCOL = 1
 
@@ -68,6 +75,40 @@ class MaybeParts:
 
 
 @dataclass(frozen=True, slots=True)
+class GroundArguments:
+    """Which chain of iptables' filter table; `version` is 4 or 6."""
+
+    backend: str
+    version: int
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyArguments:
+    """The order. The rule is the broker's own work: none ever comes from the front."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class FixArguments:
+    """One fix by its id, who speaks of it, and why."""
+
+    id: str
+    caller: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmArguments:
+    """One fix by its id, for how many seconds from now, and who asks."""
+
+    id: str
+    lease: int
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Who answers: the version of this protocol and the broker's process."""
 
@@ -102,4 +143,12 @@ ARGUMENTS: dict[str, Any] = {
     "socket": SocketArguments,
     "twin": TwinArguments,
     "preflight": Nothing,
+    "ground": GroundArguments,
+    "apply": ApplyArguments,
+    "verified": FixArguments,
+    "confirm": ConfirmArguments,
+    "revert": FixArguments,
+    "fixes": Nothing,
+    "sweep": Nothing,
+    "audit": Nothing,
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from agent.lab.errors import LabError, UnknownIncidentError
 from agent.lab.incidents import INCIDENTS, Incident, find_incident
 from agent.lab.sandbox import Sandbox
-from agent.lab.topology import CNI_DIR, ETC_DIR, NODE
+from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, STATE_DIR
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
 from agent.model.ruleset import Backend
@@ -45,7 +45,7 @@ def run(name: str, backend: str | None, argv: Sequence[str]) -> int:
         return _INTERRUPTED
 
 
-def serve(name: str, backend: str | None, host: str, port: int) -> int:
+def serve(name: str, backend: str | None, host: str, port: int, *, allow_fix: bool = False) -> int:
     """Stages an incident and serves kubereach from its node on `host`:`port` (0: any free one) until it is told to end.
 
     The socket is made here, outside, and stays in this network namespace whoever reads from it: so a plain curl reaches it.
@@ -54,7 +54,7 @@ def serve(name: str, backend: str | None, host: str, port: int) -> int:
         incident, chosen = _choose(name, backend)
         with _listen(host, port) as listener, _interruptible():
             address = listener.getsockname()
-            with Sandbox(incident.name, chosen, _broker(listener), keep=(listener.fileno(),)) as sandbox:
+            with Sandbox(incident.name, chosen, _broker(listener, allow_fix=allow_fix), keep=(listener.fileno(),)) as sandbox:
                 listener.close()  # only the lab holds it now: where it dies, connects fail instead of hanging
                 _await_answer(address)
                 _announce(incident, chosen, address)
@@ -85,8 +85,15 @@ def program(argv: Sequence[str]) -> list[str]:
     return command
 
 
-def _broker(listener: socket.socket) -> list[str]:
-    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),), etc_dirs=(str(ETC_DIR),))))
+def _broker(listener: socket.socket, *, allow_fix: bool) -> list[str]:
+    chosen = Settings(
+        node_name=NODE.name,
+        cni_dirs=(str(CNI_DIR),),
+        etc_dirs=(str(ETC_DIR),),
+        allow_fix=allow_fix,
+        state_dir=str(STATE_DIR),
+    )
+    settings = json.dumps(to_plain(chosen))
     front = [*_PYTHON, "agent.api.front", "--settings", settings]
     serving = ["--listen-fd", str(listener.fileno()), "--front", json.dumps(front)]
     return [*_PYTHON, "agent.host.broker", "--settings", settings, *serving]

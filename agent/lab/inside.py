@@ -15,7 +15,7 @@ from agent.lab.errors import LabError
 from agent.lab.handover import Plan
 from agent.lab.incidents import find_incident
 from agent.lab.stage import stage
-from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, within
+from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, STATE_DIR, within
 from agent.model.codec import from_plain
 from agent.model.exitcode import ExitCode
 
@@ -28,6 +28,7 @@ SETTINGS = {
     "KUBEREACH_NODE_NAME": NODE.name,
     "KUBEREACH_CNI_DIR": str(CNI_DIR),
     "KUBEREACH_ETC_DIR": str(ETC_DIR),
+    "KUBEREACH_STATE_DIR": str(STATE_DIR),
     "KUBECONFIG": "",
     "KUBERNETES_SERVICE_HOST": "",
 }

@@ -28,6 +28,7 @@ PODS = Path("/run/netns")
 CNI_DIR = LAB / "cni"
 # The node's /etc, as far as somebody reads it: the machine's own says nothing about a node on stage.
 ETC_DIR = LAB / "etc"
+STATE_DIR = LAB / "state"
 
 # The nodes' subnet; its router is where the default routes point, and nobody answers there.
 _ROUTER = "172.31.16.1"

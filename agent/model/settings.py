@@ -27,3 +27,9 @@ class Settings:
     twin: bool = True
     # Keep this node's answer in the cluster, as the object reaches.kubereach.dev of the node's name.
     publish: bool = False
+    # Fixes: off unless the operator says otherwise, to the broker itself.
+    allow_fix: bool = False
+    state_dir: str = "/var/lib/kubereach"
+    # How long a fix lives unless it is confirmed, and how long another program's xtables lock is waited for.
+    trial: int = 60
+    lock_wait: float = 5.0

@@ -56,6 +56,7 @@ class Diagnoses:
         self._under_way: tuple[str, Future[None]] | None = None
         self._capture: Capture | None = None
         self._latest: str | None = None
+        self._age = 0  # how often what had been seen was no longer so
         self._ended = {Progress.DONE: 0, Progress.FAILED: 0}
 
     def start(self) -> Diagnosis:
@@ -74,6 +75,13 @@ class Diagnoses:
         if latest and latest.finished is not None and self._clock.monotonic() - latest.finished < age:
             return latest
         return self.run()
+
+    def outdate(self) -> None:
+        """What was seen is not so any more: whoever asks next gets a new look. One under way is not waited for."""
+        with self._lock:
+            self._latest = None
+            self._under_way = None
+            self._age += 1
 
     def latest(self) -> Diagnosis | None:
         """The last that was done, or None."""
@@ -120,6 +128,7 @@ class Diagnoses:
         running = replace(diagnosis, progress=Progress.RUNNING)
         with self._lock:
             self._kept[diagnosis.id] = running
+            age = self._age
         capture, report, error = None, None, ""
         try:
             capture = self._look()
@@ -140,7 +149,7 @@ class Diagnoses:
         with self._lock:
             self._kept[diagnosis.id] = ended
             self._ended[ended.progress] += 1
-            if report:
+            if report and age == self._age:
                 self._latest, self._capture = diagnosis.id, capture
 
     def _forget(self) -> None:

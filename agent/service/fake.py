@@ -5,12 +5,15 @@ It keeps the order in which it was asked, and fails where it is told to.
 
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
+from agent.host.errors import FixRefused
 from agent.host.operations import MaybeParts
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.fix import AuditCheck, Fix, Fixes, FixState
 from agent.model.outline import Part
+from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
 from agent.model.settings import Settings
@@ -26,6 +29,9 @@ class FakeHost:
     failures: Mapping[str, Exception] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     closed: bool = False
+    grounded: Ground | None = None
+    after: TwinResult | None = None
+    fixed: dict[str, Fix] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def node(self) -> Node:
@@ -74,12 +80,56 @@ class FakeHost:
         self._called("twin")
         if request.firewall not in {reading.digest() for reading in (self.capture.before, self.capture.between) if reading}:
             return TwinResult(problem="these rules were not captured")
+        if request.insert is not None:
+            return self.after or TwinResult(problem="no twin with a rule was captured")
         return self.capture.twin or TwinResult(problem="no twin was captured")
 
     def preflight(self) -> tuple[Check, ...]:
         """The checks it was made with."""
         self._called("preflight")
         return self.checks
+
+    def ground(self, backend: str, version: int, chain: str) -> Ground:
+        """The one it was given."""
+        self._called(f"ground {backend} {version} {chain}")
+        return self.grounded or Ground(digest="", lines=(), rules=(), policy="")
+
+    def apply(self, order: Order) -> Fix:
+        """A fix that opens the same already, or a new one. It holds no guards: those are the broker's."""
+        self._called("apply")
+        same = (fix for fix in self.fixed.values() if fix.live and (fix.flow, fix.place) == (order.flow, order.place))
+        known = next(same, None)
+        if known is not None:
+            return replace(known, known=True)
+        self.fixed[order.id] = Fix(id=order.id, state=FixState.APPLIED, flow=order.flow, place=order.place, rule="-j ACCEPT")
+        return self.fixed[order.id]
+
+    def verified(self, fix: str, caller: str, why: str) -> Fix:  # noqa: ARG002  as a host has it
+        """On trial from now on."""
+        return self._ended(f"verified {fix}", fix, FixState.TRIAL, why)
+
+    def confirm(self, fix: str, lease: int, caller: str) -> Fix:  # noqa: ARG002  as a host has it
+        """Confirmed from now on."""
+        return self._ended(f"confirm {fix} {lease}", fix, FixState.CONFIRMED, "")
+
+    def revert(self, fix: str, caller: str, why: str) -> Fix:  # noqa: ARG002  as a host has it
+        """Reverted from now on."""
+        return self._ended(f"revert {fix}", fix, FixState.REVERTED, why)
+
+    def fixes(self) -> Fixes:
+        """Those that were applied."""
+        self._called("fixes")
+        return Fixes(fixes=tuple(self.fixed.values()))
+
+    def sweep(self) -> Fixes:
+        """The same: nothing ends by itself here."""
+        self._called("sweep")
+        return Fixes(fixes=tuple(self.fixed.values()))
+
+    def audit(self) -> AuditCheck:
+        """Whole."""
+        self._called("audit")
+        return AuditCheck(records=0)
 
     def close(self) -> None:
         """Remembers that it was closed."""
@@ -101,6 +151,13 @@ class FakeHost:
         """A socket that nothing is ever sent on."""
         self._called(f"socket {namespace}")
         return socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+
+    def _ended(self, call: str, fix: str, state: FixState, why: str) -> Fix:
+        self._called(call)
+        if fix not in self.fixed:
+            raise FixRefused("no-such-fix", f"There is no fix {fix!r}.")
+        self.fixed[fix] = replace(self.fixed[fix], state=state, why=why)
+        return self.fixed[fix]
 
     def _called(self, name: str) -> None:
         with self._lock:

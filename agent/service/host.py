@@ -4,16 +4,18 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from agent.host.errors import BrokerGone, HostError, NamespaceGone
+from agent.host.errors import BrokerGone, FixRefused, HostError, NamespaceGone
 from agent.host.operations import MaybeParts
 from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
+from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 
-__all__ = ["BrokerGone", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
+__all__ = ["BrokerGone", "FixRefused", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
 
 
 class Host(Protocol):
@@ -61,6 +63,38 @@ class Host(Protocol):
 
     def preflight(self) -> tuple[Check, ...]:
         """What may be seen and done here."""
+        ...
+
+    def ground(self, backend: str, version: int, chain: str) -> Ground:
+        """What a plan rests on: the rules on a packet's way in, and their digest."""
+        ...
+
+    def apply(self, order: Order) -> Fix:
+        """One rule in, under the broker's own guards. Raises `FixRefused`, as all that follow."""
+        ...
+
+    def verified(self, fix: str, caller: str, why: str) -> Fix:
+        """A real connect got through."""
+        ...
+
+    def confirm(self, fix: str, lease: int, caller: str) -> Fix:
+        """It may last, in seconds from now."""
+        ...
+
+    def revert(self, fix: str, caller: str, why: str) -> Fix:
+        """The rule out again."""
+        ...
+
+    def fixes(self) -> Fixes:
+        """Those that are known."""
+        ...
+
+    def sweep(self) -> Fixes:
+        """The same, when what has ended was ended."""
+        ...
+
+    def audit(self) -> AuditCheck:
+        """Whether the audit log is whole."""
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from agent.lab import commands
 def asked(monkeypatch):
     calls = []
     monkeypatch.setattr(commands, "run", lambda *args: calls.append(args) or 1)
-    monkeypatch.setattr(commands, "serve", lambda *args: calls.append(args) or 0)
+    monkeypatch.setattr(commands, "serve", lambda *args, **more: calls.append((*args, more)) or 0)
     return calls
 
 
@@ -32,7 +32,12 @@ def test_run(run, asked, args, call):
 
 def test_serve(run, asked):
     assert run("lab", "serve", "drop-policy", "--port", "0").exit_code == 0
-    assert asked == [("drop-policy", None, "127.0.0.1", 0)]
+    assert asked == [("drop-policy", None, "127.0.0.1", 0, {"allow_fix": False})]
+
+
+def test_serve_may_mend_the_lab_where_it_is_told_so(run, asked):
+    assert run("lab", "serve", "drop-policy", "--port", "0", "--allow-fix").exit_code == 0
+    assert asked == [("drop-policy", None, "127.0.0.1", 0, {"allow_fix": True})]
 
 
 def test_list_has_every_incident_with_its_story(run):

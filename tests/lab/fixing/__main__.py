@@ -1,0 +1,70 @@
+"""The long runs: `python -m tests.lab.fixing kill-matrix [RUNS]` and `... lost-updates [WRITES]`, each in labs of its own.
+
+The exit code is 1 where any run of ours was not as it has to be.
+"""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+LABS = 4  # for each backend: they sleep most of the time
+BACKENDS = ("legacy", "nft")
+
+
+def in_lab(module: str, backend: str, *words: object, timeout: float = 3600) -> dict[str, Any]:
+    """What a module of this package says of its run on a lab's node."""
+    lab = [sys.executable, "-P", "-m", "agent.cli.app", "lab", "run", "centos-reject", "--backend", backend, "--"]
+    argv = [*lab, sys.executable, "-m", f"tests.lab.fixing.{module}", backend, *map(str, words)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def kill_matrix(runs: int, peers: int, labs: int = LABS) -> tuple[dict[str, int], dict[str, int]]:
+    """Sums over both backends: of ours, and of iptables-apply's."""
+    share = -(-runs // (labs * len(BACKENDS)))
+    with ThreadPoolExecutor(labs * len(BACKENDS)) as pool:
+        mine = [pool.submit(in_lab, "kill_matrix", backend, share, seed) for backend in BACKENDS for seed in range(labs)]
+        ours = _sum([future.result() for future in mine])
+        theirs = [pool.submit(in_lab, "iptables_apply", backend, -(-peers // 2), 1) for backend in BACKENDS]
+        return ours, _sum([future.result() for future in theirs])
+
+
+def table(ours: dict[str, int], theirs: dict[str, int]) -> str:
+    """Both rows."""
+    names = ("runs", "pod got through", "late", "residue")
+    rows = [("", *names), ("kubereach", *(ours[name] for name in names))]
+    rows.append(("iptables-apply", *(theirs.get(name, "-") for name in names)))
+    return "\n".join("  ".join(str(cell).ljust(16) for cell in row).rstrip() for row in rows)
+
+
+def _sum(found: list[dict[str, Any]]) -> dict[str, int]:
+    names = [name for name, value in found[0].items() if not isinstance(value, str)]
+    return {name: sum(len(item[name]) if isinstance(item[name], list) else item[name] for item in found) for name in names}
+
+
+def main() -> int:
+    """Runs what the first word names."""
+    what, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    if what == "kill-matrix":
+        ours, theirs = kill_matrix(count or 1000, 100)
+        print("SIGKILL at random moments, nobody left alive: did the pod get through after the lease and one second?")
+        print(table(ours, theirs))
+        return 1 if ours["late"] or ours["residue"] or ours["runs"] < (count or 1000) else 0
+    if what == "lost-updates":
+        lost = 0
+        for backend in BACKENDS:
+            for writer in ("kubereach", "python-iptables") if backend == "legacy" else ("kubereach",):
+                found = in_lab("lost_updates", backend, count or 10000 if writer == "kubereach" else 500, writer)
+                print(f"{backend:8}{writer:17}{json.dumps(found)}", flush=True)
+                lost += (found["foreign lost"] + found["ours lost"]) if writer == "kubereach" else 0
+        return 1 if lost else 0
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,144 @@
+"""The guarded fix on stage: the incident from plan to expiry, every guard and fault, kills at random moments, other writers."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.lab.fixing.__main__ import BACKENDS, in_lab, kill_matrix, table
+from tests.lab.fixing.cases import CASES
+from tests.lab.staged import KUBEREACH, PRIVILEGES, run, served
+
+# All cases of a backend share one lab: staging takes longer than most of them.
+PATIENCE = 900
+FIX = shlex.join([*KUBEREACH, "fix"])
+
+
+@cache
+def found(backend: str) -> dict[str, str]:
+    return in_lab("cases", backend, timeout=PATIENCE)
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_on_the_node(backend: str, name: str) -> None:
+    assert not found(backend)[name], found(backend)[name]
+
+
+@pytest.mark.timeout(PATIENCE)
+def test_whoever_is_killed_access_ends_with_the_lease_and_nothing_is_left() -> None:
+    ours, theirs = kill_matrix(200, 20)
+    print(table(ours, theirs))
+    assert ours["runs"] >= 200
+    assert ours["pod got through"] > 0, "no run was killed while its rule was in: this proves nothing"
+    assert (ours["late"], ours["residue"]) == (0, 0)
+    assert theirs["late"] > 0, "the peer leaves it open where it is killed; if not, the comparison is not one"
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_write_of_either_side_is_lost(backend: str) -> None:
+    seen = in_lab("lost_updates", backend, 500, "kubereach")
+    assert seen["foreign"] >= 500
+    assert seen["ours"] > 0
+    assert (seen["foreign lost"], seen["foreign failed"], seen["ours lost"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_incident_from_plan_to_expiry_on_the_command_line(backend: str) -> None:
+    script = f"""
+    {FIX} plan -o json > /run/lab/plan.json
+    {FIX} apply --plan /run/lab/plan.json; echo "without leave: $?"
+    export KUBEREACH_ALLOW_FIX=1 KUBEREACH_TRIAL=30
+    {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/fix.json; echo "applied: $?"
+    {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/again.json; echo "again: $?"
+    id=$({sys.executable} -c 'import json; print(json.load(open("/run/lab/fix.json"))["id"])')
+    {FIX} confirm $id --for 6; echo "confirmed: $?"
+    {shlex.join(KUBEREACH)} diagnose --brief
+    sleep 7
+    {FIX} list -o json > /run/lab/list.json; echo "listed: $?"
+    {shlex.join(KUBEREACH)} diagnose --brief
+    {FIX} audit verify; echo "verified: $?"
+    iptables-{backend}-save | grep kubereach: ; echo "left: $?"
+    cat /run/lab/again.json
+    """
+    done = run(PRIVILEGES[0], "lab", "run", "centos-reject", "--backend", backend, "--", "sh", "-c", script)
+    out = done.stdout
+    for line in ("without leave: 4", "applied: 0", "again: 0", "confirmed: 0", "listed: 0", "verified: 0", "left: 1"):
+        assert line in out, (out, done.stderr)
+    states = re.findall(r"^(reachable|blocked)", out, re.MULTILINE)
+    assert states == ["reachable", "blocked"], (out, done.stderr)
+    assert json.loads(out[out.rindex("\n{") :])["known"] is True
+
+
+@pytest.mark.timeout(300)
+def test_the_incident_over_http_with_two_operators() -> None:
+    with (
+        served(PRIVILEGES[0], "centos-reject", "--allow-fix") as lab,
+        httpx.Client(base_url=lab.url, timeout=60.0) as client,
+    ):
+        assert client.get("/v1/verdict").status_code == 503
+        plan = client.post("/v1/plans").raise_for_status().json()
+        assert plan["blast_radius"] == {"tried": 200, "changed": []}
+        assert {plan["before"]["twin"], plan["before"]["model"], plan["after"]["twin"]} == {"REJECT", "ACCEPT"}
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: client.post("/v1/fixes", json={"plan": plan["id"]}), range(16)))
+        assert sorted({answer.status_code for answer in answers}) == [200, 201]
+        (fix_id,) = {answer.json()["id"] for answer in answers}
+        assert client.get("/v1/verdict").status_code == 200
+        fix: dict[str, Any] = client.post(f"/v1/fixes/{fix_id}/confirm", json={"lease": 600}).raise_for_status().json()
+        assert fix["state"] == "confirmed"
+        for _ in range(2):
+            assert client.delete(f"/v1/fixes/{fix_id}").raise_for_status().json()["state"] == "reverted"
+        assert client.get("/v1/verdict").status_code == 503
+        refusals = {
+            "/v1/fixes": (404, {"plan": "000000000000"}),
+            f"/v1/fixes/{fix_id}/confirm": (409, {"lease": 60}),
+            "/v1/fixes/000000000000/confirm": (404, {"lease": 60}),
+        }
+        for path, (status, body) in refusals.items():
+            answer = client.post(path, json=body)
+            assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+        for lease in (0, -1, 86401, 10**12, 1.5, "60", None, True):
+            assert client.post(f"/v1/fixes/{fix_id}/confirm", json={"lease": lease}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("incident", "backend", "words"),
+    [
+        ("firewalld-nft", "nft", "firewall-cmd"),
+        ("reply-drop-output", "legacy", "nothing to open|cannot help"),
+        ("kubelet-down", "nft", "cannot help"),
+        ("healthy", "nft", "nothing to open"),
+    ],
+)
+def test_where_an_accept_cannot_help_there_is_no_plan(incident: str, backend: str, words: str) -> None:
+    script = f"{FIX} plan; echo $?; iptables-{backend}-save | grep -c kubereach:"
+    done = run(PRIVILEGES[0], "lab", "run", incident, "--backend", backend, "--", "sh", "-c", script)
+    assert done.stdout.split() == ["4", "0"], (done.stdout, done.stderr)
+    assert re.search(words, done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("incident", ["drop-policy", "reject-bare", "allowed-node-subnet-only", "allow-after-reject"])
+def test_other_incidents_are_mended_as_well(incident: str) -> None:
+    connect = f"{shlex.join(KUBEREACH)} diagnose --brief"
+    script = f"{FIX} apply --allow-fix && {connect}"
+    done = run(PRIVILEGES[0], "lab", "run", incident, "--backend", "legacy", "--", "sh", "-c", script)
+    assert "reachable" in done.stdout, (done.stdout, done.stderr)
+
+
+def test_the_demo_ends_within_its_time_and_shows_the_whole_story() -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "agent.lab.demo"], capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    for words in ("blocked", "plan ", "trial", "reachable", "confirmed", "reverted", "records hold"):
+        assert words in done.stdout, (words, done.stdout, time.monotonic() - began)
