@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit cover run demo kill-matrix lost-updates accuracy bench fuzz clean
+.PHONY: help setup system fmt check test unit cover run demo accuracy kill-matrix lost-updates bench fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: setup ## how long a diagnosis takes in the lab
 
 fuzz: setup ## the model against the kernel: PAIRS (20000) packets through random firewalls, SEED to repeat one, WORKERS
 	@$(BIN)/python -m tests.differential --pairs $(PAIRS) --workers $(WORKERS) $(if $(SEED),--seed $(SEED))
+
+hostile: setup ## a hundred thousand hostile bodies against the running service; the tests send a few hundred
+	@KUBEREACH_BODIES=100000 $(BIN)/pytest -q -s --timeout 3600 tests/service/test_floods.py -k "whatever and loopback"
 
 clean: ## remove what make made
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage dist build

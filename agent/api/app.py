@@ -6,12 +6,16 @@ Handlers are plain functions, run in the thread pool, because a look blocks; onl
 from fastapi import FastAPI
 
 from agent import __version__
+from agent.api.callers import Callers
+from agent.api.contract import describe
 from agent.api.fixes import fix_routes
 from agent.api.gate import Gate, NodeNames
 from agent.api.health import health_routes
 from agent.api.problems import install
 from agent.api.reports import report_routes
 from agent.api.rules import rule_routes
+from agent.api.schemas import schema_routes
+from agent.api.traffic import Traffic
 from agent.model.settings import Settings
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
@@ -19,8 +23,20 @@ from agent.service.fixes import Fixing
 from agent.service.host import Host
 
 
-def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Clock, fixing: Fixing | None = None) -> FastAPI:
-    """The application. It owns neither the host nor the diagnoses: whoever made them closes them."""
+def create_app(
+    host: Host,
+    diagnoses: Diagnoses,
+    settings: Settings,
+    clock: Clock,
+    fixing: Fixing | None = None,
+    *,
+    callers: Callers | None = None,
+) -> FastAPI:
+    """The application. It owns neither the host nor the diagnoses: whoever made them closes them.
+
+    `callers` decides who is let in; without it nobody is.
+    """
+    traffic = Traffic()
     app = FastAPI(
         title="kubereach",
         version=__version__,
@@ -29,10 +45,13 @@ def create_app(host: Host, diagnoses: Diagnoses, settings: Settings, clock: Cloc
         redoc_url=None,
     )
     install(app)
-    app.add_middleware(Gate, names=NodeNames(host, settings, clock))
+    names = NodeNames(host, settings, clock)
+    app.add_middleware(Gate, names=names, callers=callers or Callers(), clock=clock, traffic=traffic)
     app.include_router(report_routes(diagnoses))
     app.include_router(rule_routes(host))
     if fixing is not None:
         app.include_router(fix_routes(fixing))
-    app.include_router(health_routes(host, diagnoses, clock))
+    app.include_router(health_routes(host, diagnoses, clock, traffic))
+    app.include_router(schema_routes())
+    describe(app)
     return app

@@ -1,80 +1,135 @@
-"""The unprivileged half of `kubereach serve`: the API on a socket that the broker opened, ended when the broker is gone.
+"""The unprivileged half of `kubereach serve`: the API on sockets that were opened for it, ended when the broker is gone.
 
-Started by the broker as `python -m agent.api.front --settings JSON --broker-fd X --listen-fd N`.
+Started by the broker as `python -m agent.api.front --settings JSON --access JSON --secrets-fd S --broker-fd X --listen-fd N`.
 """
 
 import argparse
 import json
 import logging
+import os
 import select
 import socket
-import sys
+import ssl
 from collections.abc import Sequence
 from threading import Thread
 
 import uvicorn
 
 from agent.analysis.diagnosis.diagnose import analyse
+from agent.api import logs
 from agent.api.app import create_app
-from agent.api.punctual import PunctualProtocol
+from agent.api.callers import Callers
+from agent.api.doors import Server, addresses, is_loopback
+from agent.api.tls import server_context
+from agent.cluster.reviews import Reviews
 from agent.host.client import Broker
+from agent.host.privilege import forbid_dumps
 from agent.host.probe import probe
+from agent.model.access import Access, Secrets
 from agent.model.codec import from_plain
 from agent.model.settings import Settings
-from agent.service.clock import SystemClock
-from agent.service.collect import collect
+from agent.service.authority import Authority
+from agent.service.clock import Clock, SystemClock
+from agent.service.collect import collect, probe_only
 from agent.service.diagnoses import Diagnoses
 from agent.service.fixes import Fixing
+from agent.service.limits import Limiter, Rate
 from agent.service.publish import publish
+from agent.service.watch import Watch
 
-# A person, a scraper and a kubelet or two; more at once is not use but abuse, and is told 503.
-_CONNECTIONS = 64
 # A broker that ends gives its front three seconds.
 _FAREWELL = 2
+# Reviews that one address, and all addresses together, may cost the cluster beyond the remembered ones.
+_REVIEWS_EACH, _REVIEWS_TOGETHER = Rate(20, 0.2), Rate(100, 0.05)
+
+_NO_SECRETS = Secrets()
+
+_log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until told to stop (SIGTERM, SIGINT) or until the broker is gone. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="agent.api.front", description=__doc__)
     parser.add_argument("--settings", required=True, help="agent.model.settings.Settings as JSON")
+    parser.add_argument("--access", default="{}", help="agent.model.access.Access as JSON; nobody is let in without")
+    parser.add_argument("--secrets-fd", type=int, help="a memory file with agent.model.access.Secrets as JSON")
     parser.add_argument("--broker-fd", required=True, type=int, help="an open channel to the broker")
-    parser.add_argument("--listen-fd", required=True, type=int, help="a listening TCP socket")
+    parser.add_argument("--listen-fd", required=True, type=int, action="append", help="a listening TCP or Unix socket")
     given = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="kubereach: %(levelname)s: %(message)s")
-    logging.getLogger("agent.service.fixes").setLevel(logging.INFO)  # a line for each change, and each refusal
-    settings = from_plain(Settings, json.loads(given.settings))
-    serve(socket.socket(fileno=given.broker_fd), socket.socket(fileno=given.listen_fd), settings)
+    logs.configure()
+    forbid_dumps()
+    settings, access = from_plain(Settings, json.loads(given.settings)), from_plain(Access, json.loads(given.access))
+    secrets = _read_secrets(given.secrets_fd)
+    sockets = [socket.socket(fileno=number) for number in dict.fromkeys(given.listen_fd)]
+    serve(socket.socket(fileno=given.broker_fd), sockets, settings, access, secrets)
     return 0
 
 
-def serve(channel: socket.socket, listener: socket.socket, settings: Settings) -> None:
-    """Answers on `listener` with what the broker at the other end of `channel` sees."""
+def serve(
+    channel: socket.socket, sockets: list[socket.socket], settings: Settings, access: Access, secrets: Secrets = _NO_SECRETS
+) -> None:
+    """Answers on `sockets` with what the broker at the other end of `channel` sees."""
     clock = SystemClock()
     watched = channel.dup()
     with Broker(channel) as broker:
         diagnoses = Diagnoses(lambda: collect(broker, settings, clock), analyse, clock)
         fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
-        app = create_app(broker, diagnoses, settings, clock, fixing)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                http=PunctualProtocol,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                server_header=False,
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=_FAREWELL,
-            )
+        app = create_app(
+            broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock)
         )
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_FAREWELL,
+        )
+        server = Server(config, _tls(sockets, access, secrets))
+        watch = Watch(diagnoses, lambda: probe_only(broker, settings, clock)[0], access.interval)
+        if access.interval:
+            watch.start()
         Thread(target=_watch, args=(watched, server), name="broker-watch", daemon=True).start()
         ended = publish(settings, diagnoses, clock) if settings.publish else None
+        _log.info("serving on %s", addresses(sockets))
         try:
-            server.run(sockets=[listener])
+            server.run(sockets=sockets)
         finally:
             if ended:
                 ended.set()
+            watch.close()
             diagnoses.close()
+
+
+def _callers(access: Access, secrets: Secrets, settings: Settings, clock: Clock) -> Callers:
+    node = settings.node_name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
+    return Callers(
+        uids=frozenset({0, access.owner}),
+        insecure_loopback=access.insecure_loopback,
+        token_sha256=secrets.token_sha256,
+        authority=Authority(Reviews(access.audience, node), clock) if access.cluster else None,
+        reviews=Limiter(_REVIEWS_EACH, _REVIEWS_TOGETHER, clock),
+    )
+
+
+def _tls(sockets: Sequence[socket.socket], access: Access, secrets: Secrets) -> ssl.SSLContext | None:
+    """TLS wherever a token is asked for. Without it an insecure loopback alone is served, which is held here too."""
+    if secrets.certificate:
+        return server_context(secrets.certificate, secrets.key)
+    for sock in sockets:
+        if sock.family != socket.AF_UNIX and not (access.insecure_loopback and is_loopback(sock)):
+            raise SystemExit(f"kubereach: {sock.getsockname()[0]} is not served without TLS.")
+    return None
+
+
+def _read_secrets(descriptor: int | None) -> Secrets:
+    if descriptor is None:
+        return Secrets()
+    try:
+        return from_plain(Secrets, json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0)))
+    finally:
+        os.close(descriptor)
 
 
 def _watch(channel: socket.socket, server: uvicorn.Server) -> None:
@@ -83,7 +138,7 @@ def _watch(channel: socket.socket, server: uvicorn.Server) -> None:
         poll = select.poll()
         poll.register(channel, select.POLLRDHUP)
         poll.poll()
-    logging.getLogger(__name__).warning("the broker is gone: the front ends")
+    _log.warning("the broker is gone: the front ends")
     server.should_exit = True
 
 

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from agent.api.answers import only, text_answer
+from agent.api.callers import CALLER
+from agent.api.traffic import Traffic
 from agent.model.preflight import Check
 from agent.render.clean import clean
 from agent.render.metrics import CONTENT_TYPE, metrics
@@ -19,7 +21,7 @@ from agent.service.remembered import Remembered
 _AGE = 30.0
 
 
-def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock) -> APIRouter:
+def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic) -> APIRouter:
     """The routes. None of them starts a diagnosis."""
     router = APIRouter(tags=["health"])
     readiness = Remembered(lambda: read_readiness(host), clock, _AGE)
@@ -31,17 +33,23 @@ def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock) -> APIRouter:
 
     @router.get("/readyz", dependencies=[Depends(only("verbose"))])
     def readyz(request: Request) -> Response:
-        """503 where nothing of the firewall can be read. `?verbose` says what may be seen, a line for each check."""
+        """503 where nothing of the firewall can be read. `?verbose` says what may be seen, a line for each check.
+
+        Strangers (kubelets have no token) are told one word only.
+        """
         found = readiness.get()
         status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
-        lines = [_line(check) for check in found.checks] if "verbose" in request.query_params or not found.ready else []
+        told = "verbose" in request.query_params or not found.ready
+        lines = [_line(check) for check in found.checks] if told and request.scope["state"].get(CALLER) else []
         return text_answer("".join(f"{line}\n" for line in (*lines, "ok" if found.ready else "not ready")), status)
 
     @router.get("/metrics")
     def exposition() -> Response:
         """The latest report as Prometheus metrics."""
         latest = diagnoses.latest()
-        return Response(metrics(latest.report if latest else None, diagnoses.counts()), media_type=CONTENT_TYPE)
+        return Response(
+            metrics(latest.report if latest else None, diagnoses.counts(), requests=traffic.requests()), media_type=CONTENT_TYPE
+        )
 
     return router
 

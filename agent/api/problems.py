@@ -31,9 +31,9 @@ _REFUSALS = {
 class ProblemError(Exception):
     """Raised by a route that must answer with a problem."""
 
-    def __init__(self, status: HTTPStatus, title: str, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
-        self.status, self.title, self.detail = status, title, detail
+        self.status, self.title, self.detail, self.headers = status, title, detail, dict(headers or {})
 
 
 def problem(
@@ -59,7 +59,12 @@ def install(app: FastAPI) -> None:
 def _raised(_request: Request, error: Exception) -> Response:
     if not isinstance(error, ProblemError):
         raise error
-    return problem(error.status, error.title, error.detail)
+    return raised(error)
+
+
+def raised(error: ProblemError, more: Mapping[str, str] | None = None) -> Response:
+    """The response to an error that was raised, with `more` headers."""
+    return problem(error.status, error.title, error.detail, headers={**error.headers, **(more or {})})
 
 
 def _bad_question(_request: Request, error: Exception) -> Response:

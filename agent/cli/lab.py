@@ -65,10 +65,14 @@ def serve(
     allow_fix: Annotated[bool, typer.Option("--allow-fix", help="Let it mend the lab's own firewall.")] = False,
 ) -> None:
     """Stage an incident and serve kubereach from its node, until Ctrl-C."""
-    from agent.cli.serve import loopback  # noqa: PLC0415 - see above
+    from agent.cli.doors import parse_host  # noqa: PLC0415 - see above
     from agent.lab import commands  # noqa: PLC0415 - see above
 
-    raise typer.Exit(commands.serve(name, backend, str(loopback(host)), port, allow_fix=allow_fix))
+    ip = parse_host(host)
+    if not ip.is_loopback:
+        detail = f"{host} is not a loopback address: the lab asks for no token, and is served to this machine alone."
+        raise typer.BadParameter(detail, param_hint="--host")
+    raise typer.Exit(commands.serve(name, backend, str(ip), port, allow_fix=allow_fix))
 
 
 def _table(incidents: list[dict[str, Any]]) -> str:

@@ -32,13 +32,18 @@ def read_node(name: str = "") -> NodeObject | None:
 
 def _ask(source: Path, name: str) -> NodeObject:
     # Imported here: a quarter of a second and 15 MiB that a node outside any cluster need not pay.
-    from lightkube import Client, KubeConfig  # noqa: PLC0415
+    from lightkube import Client  # noqa: PLC0415
     from lightkube.resources.core_v1 import Node  # noqa: PLC0415
 
-    inside = source == SERVICE_ACCOUNT
-    config = KubeConfig.from_service_account(source) if inside else KubeConfig.from_file(source)
     timeout: Any = TIMEOUT  # a number is as good as the transport's own type, which differs between versions
-    return _node_object(Client(config, timeout=timeout).get(Node, name))
+    return _node_object(Client(load(source), timeout=timeout).get(Node, name))
+
+
+def load(source: Path) -> Any:
+    """The client's configuration from what `configuration` found. Raises what reading it raises."""
+    from lightkube import KubeConfig  # noqa: PLC0415
+
+    return KubeConfig.from_service_account(source) if source == SERVICE_ACCOUNT else KubeConfig.from_file(source)
 
 
 def _node_object(node: Any) -> NodeObject:

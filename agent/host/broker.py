@@ -78,14 +78,14 @@ def serve_once(settings: Settings, channel: socket.socket) -> None:
     broker.close()
 
 
-def serve(settings: Settings, listen_fd: int, front: Sequence[str]) -> None:
+def serve(settings: Settings, listen_fd: int, front: Sequence[str], kept: Sequence[int] = ()) -> None:
     """Serves the front, which it starts and restarts, until SIGTERM or SIGINT."""
     with fronts.Bell() as bell:
         broker = Broker(settings, stays=True)
         broker.warm()
         if settings.allow_fix:
             broker.keep_fixes()
-        fronts.supervise(front, listen_fd, broker.converse, bell)
+        fronts.supervise(front, listen_fd, broker.converse, bell, kept)
         broker.close()
 
 
@@ -95,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", required=True, help="Settings as JSON")
     parser.add_argument("--channel-fd", type=int, help="serve this connected Unix socket once")
     parser.add_argument("--listen-fd", type=int, help="the listening socket that the front inherits")
+    parser.add_argument("--keep-fd", type=int, action="append", default=[], help="another descriptor that the front inherits")
     parser.add_argument("--front", help="the front's argv as a JSON list")
     options = parser.parse_args(argv)
     try:
@@ -108,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         serve_once(settings, _inherited(parser, options.channel_fd))
     elif options.channel_fd is None and options.listen_fd is not None and front:
         with _inherited(parser, options.listen_fd) as listening:
-            serve(settings, listening.fileno(), front)
+            for kept in options.keep_fd:
+                os.set_inheritable(kept, False)  # to the front alone, which is told explicitly
+            serve(settings, listening.fileno(), front, options.keep_fd)
     else:
         parser.error("either --channel-fd, or --listen-fd and --front")
     sys.stderr.flush()

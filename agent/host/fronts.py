@@ -51,8 +51,10 @@ class Bell:
             return
 
 
-def supervise(argv: Sequence[str], listen_fd: int, converse: Callable[[socket.socket], None], bell: Bell) -> None:
-    """Runs the front `argv` until the bell rings, with `--broker-fd N --listen-fd N` added.
+def supervise(
+    argv: Sequence[str], listen_fd: int, converse: Callable[[socket.socket], None], bell: Bell, kept: Sequence[int] = ()
+) -> None:
+    """Runs the front `argv` until the bell rings, with `--broker-fd N --listen-fd N` added; it inherits `kept`, too.
 
     `converse` is handed our end of each front's first channel and must not block. The listening socket stays open here, so
     that clients wait instead of being refused while the front starts again.
@@ -62,7 +64,7 @@ def supervise(argv: Sequence[str], listen_fd: int, converse: Callable[[socket.so
     while True:
         started = time.monotonic()
         try:
-            child = _start(argv, listen_fd, user, converse)
+            child = _start(argv, (listen_fd, *kept), user, converse)
         except OSError as error:  # out of processes or memory, which may pass
             ended = f"could not be started: {error.strerror}"
         else:
@@ -79,15 +81,15 @@ def supervise(argv: Sequence[str], listen_fd: int, converse: Callable[[socket.so
         delay = min(2 * delay, _LONGEST_DELAY)
 
 
-def _start(argv: Sequence[str], listen_fd: int, user: int, converse: Callable[[socket.socket], None]) -> command.Child:
+def _start(argv: Sequence[str], kept: tuple[int, ...], user: int, converse: Callable[[socket.socket], None]) -> command.Child:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         whole = [
             *(sys.executable, "-P", "-m", "agent.host.launch", str(os.getpid()), str(user)),
-            *(*argv, "--broker-fd", str(theirs.fileno()), "--listen-fd", str(listen_fd)),
+            *(*argv, "--broker-fd", str(theirs.fileno()), "--listen-fd", str(kept[0])),
         ]
         try:
-            child = command.spawn(whole, pass_fds=(theirs.fileno(), listen_fd), piped=False)
+            child = command.spawn(whole, pass_fds=(theirs.fileno(), *kept), piped=False)
         except OSError:
             ours.close()
             raise

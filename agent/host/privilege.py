@@ -17,7 +17,7 @@ import agent
 NOBODY = 65532
 NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN = 12, 13, 19, 21
 
-_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _CAPABILITY_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -56,6 +56,11 @@ def leash(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:
         sys.exit("the parent is gone")
+
+
+def forbid_dumps() -> None:
+    """Keeps this process's memory, where callers' tokens pass, out of core dumps and from other processes of its user."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def give_up(user: int) -> None:

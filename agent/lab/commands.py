@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from agent.lab.errors import LabError, UnknownIncidentError
 from agent.lab.incidents import INCIDENTS, Incident, find_incident
 from agent.lab.sandbox import Sandbox
 from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, STATE_DIR
+from agent.model.access import Access
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
 from agent.model.ruleset import Backend
@@ -95,6 +97,9 @@ def _broker(listener: socket.socket, *, allow_fix: bool) -> list[str]:
     )
     settings = json.dumps(to_plain(chosen))
     front = [*_PYTHON, "agent.api.front", "--settings", settings]
+    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),))))
+    access = json.dumps(to_plain(Access(owner=os.geteuid(), insecure_loopback=True)))
+    front = [*_PYTHON, "agent.api.front", "--settings", settings, "--access", access]
     serving = ["--listen-fd", str(listener.fileno()), "--front", json.dumps(front)]
     return [*_PYTHON, "agent.host.broker", "--settings", settings, *serving]
 

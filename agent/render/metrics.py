@@ -16,18 +16,29 @@ from agent.model.report import Report, State
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics(report: Report | None, ended: Mapping[str, int]) -> bytes:
-    """The exposition. `report` is None before the first diagnosis is done; `ended` counts diagnoses by how they ended."""
+# Requests by method, route and status.
+Requests = Mapping[tuple[str, str, str], int]
+
+
+def metrics(
+    report: Report | None, ended: Mapping[str, int], *, requests: Requests | None = None, fixes: Mapping[str, int] | None = None
+) -> bytes:
+    """The exposition. `report` is None before the first diagnosis is done; `ended` counts diagnoses by how they ended.
+
+    `requests` and `fixes` (how many there are, by state) are left out where they are None.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Exposition(report, ended))
+    registry.register(_Exposition(report, ended, requests, fixes))
     return generate_latest(registry)
 
 
 class _Exposition:
     """A collector for one scrape."""
 
-    def __init__(self, report: Report | None, ended: Mapping[str, int]) -> None:
-        self.report, self.ended = report, ended
+    def __init__(
+        self, report: Report | None, ended: Mapping[str, int], requests: Requests | None, fixes: Mapping[str, int] | None
+    ) -> None:
+        self.report, self.ended, self.requests, self.fixes = report, ended, requests, fixes
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("kubereach_build_info", "Which kubereach this is.", ("version",), {(__version__,): 1})
@@ -35,6 +46,15 @@ class _Exposition:
         for result, count in self.ended.items():
             total.add_metric((result,), count)
         yield total
+        if self.requests is not None:
+            names = ("method", "route", "status")
+            answered = CounterMetricFamily("kubereach_http_requests", "Requests answered since the start.", labels=names)
+            for labels, count in self.requests.items():
+                answered.add_metric(labels, count)
+            yield answered
+        if self.fixes is not None:
+            states: dict[tuple[str, ...], float] = {(state,): count for state, count in self.fixes.items()}
+            yield _gauge("kubereach_fixes", "Fixes that are known, by their state.", ("state",), states)
         if self.report:
             yield from _of_report(self.report)
 

@@ -9,7 +9,9 @@ import pytest
 import uvicorn
 
 from agent.api import punctual
+from agent.api.doors import Server
 from agent.api.front import serve
+from agent.model.access import Access
 from agent.model.settings import Settings
 
 
@@ -33,7 +35,7 @@ def front():
     ours, theirs = socket.socketpair()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    thread = threading.Thread(target=serve, args=(theirs, listener, Settings()))
+    thread = threading.Thread(target=serve, args=(theirs, [listener], Settings(), Access(insecure_loopback=True)))
     thread.start()
     yield port, ours, thread
     ours.close()
@@ -73,8 +75,7 @@ def test_an_answer_that_takes_longer_than_the_deadline_arrives(monkeypatch):
         await send({"type": "http.response.body", "body": b"ok"})
 
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(slow, http=punctual.PunctualProtocol, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+    server = Server(uvicorn.Config(slow, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

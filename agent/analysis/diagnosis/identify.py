@@ -63,7 +63,7 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
         listener=listener,
         facts=tuple(facts),
         conflicts=tuple(conflicts),
-        problems=tuple(_missing(node_ips, pod_cidrs, pods)),
+        problems=tuple(_missing(node_ips, pod_cidrs, pods, node.namespaces)),
     )
 
 
@@ -155,12 +155,19 @@ def _foreign_node_ips(node: Node, node_ips: Sequence[str]) -> Iterator[str]:
             yield f"node IP {address} is on no interface of this node"
 
 
-def _missing(node_ips: Sequence[str], pod_cidrs: Sequence[str], pods: Sequence[Pod]) -> Iterator[str]:
+def _missing(
+    node_ips: Sequence[str], pod_cidrs: Sequence[str], pods: Sequence[Pod], namespaces: Sequence[Namespace]
+) -> Iterator[str]:
     if not node_ips:
         yield "the node's IP could not be found: give it with --node-ip"
     if not pod_cidrs:
         yield "the node's pod CIDR could not be found: give it with --pod-cidr"
-    elif not pods:
+    closed = [namespace.problem for namespace in namespaces if namespace.problem]
+    if closed:
+        what = "a network namespace" if len(closed) == 1 else f"{len(closed)} network namespaces"
+        hidden = "pods in there are not known" if pods else "pods are not known, so nothing could be tried from a pod"
+        yield f"{what} could not be looked into ({closed[0].rstrip('.')}): {hidden}"
+    elif pod_cidrs and not pods:
         yield f"no pod with an address in {', '.join(pod_cidrs)} runs here, so nothing could be tried from a pod"
 
 

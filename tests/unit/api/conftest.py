@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from agent.api.app import create_app
+from agent.api.callers import LOOPBACK, Callers
 from agent.model.capture import Capture
 from agent.model.preflight import Check
 from agent.model.report import Finding, Report, Severity, State
@@ -26,11 +28,23 @@ REPORT = Report(
 )
 
 
+class Door:
+    """What the listener says of a connection."""
+
+    def __init__(self, app, marks):
+        self.app, self.marks = app, marks
+
+    async def __call__(self, scope, receive, send):
+        scope.setdefault("state", {}).update(self.marks)
+        await self.app(scope, receive, send)
+
+
 @dataclass
 class Served:
     """A client, and what is behind it."""
 
     client: TestClient
+    app: FastAPI
     host: FakeHost
     diagnoses: Diagnoses
     answer: Report = REPORT
@@ -40,14 +54,35 @@ class Served:
 
 
 @pytest.fixture
-def served(capture: Capture):
+def door(capture: Capture):
+    """Makes an application with a certain way in."""
     clock, settings = SystemClock(), Settings(node_name="K8s-Worker1")
-    host = FakeHost(capture, checks=(Check(name="CAP_NET_ADMIN", ok=True), Check(name="nft", ok=False, detail="not found")))
-    senses = Senses(host.probe, host.node_object)
-    analyse: Callable[[Capture], Report] = lambda _: here.answer  # noqa: E731 - closes over what is made next
-    diagnoses = Diagnoses(lambda: collect(host, settings, clock, senses=senses), analyse, clock)
-    app = create_app(host, diagnoses, settings, clock)
-    client = TestClient(app, base_url="http://127.0.0.1:10270", raise_server_exceptions=False)
-    here = Served(client, host, diagnoses)
-    yield here
-    diagnoses.close()
+    opened = []
+
+    def make(callers: Callers, *, loopback: bool = True, marks: dict | None = None) -> Served:
+        host = FakeHost(capture, checks=(Check(name="CAP_NET_ADMIN", ok=True), Check(name="nft", ok=False, detail="not found")))
+        senses = Senses(host.probe, host.node_object)
+        analyse: Callable[[Capture], Report] = lambda _: here.answer  # noqa: E731 - closes over what is made next
+        diagnoses = Diagnoses(lambda: collect(host, settings, clock, senses=senses), analyse, clock)
+        opened.append(diagnoses)
+        app = create_app(host, diagnoses, settings, clock, callers)
+        way = Door(app, marks if marks is not None else {LOOPBACK: loopback})
+        client = TestClient(way, base_url="http://127.0.0.1:10270", raise_server_exceptions=False)
+        here = Served(client, app, host, diagnoses)
+        return here
+
+    yield make
+    for diagnoses in opened:
+        diagnoses.close()
+
+
+@pytest.fixture
+def served(door):
+    """An application that lets its test in."""
+    return door(Callers(insecure_loopback=True))
+
+
+@pytest.fixture
+def stranger(door):
+    """An application that its test has no key to."""
+    return door(Callers(token_sha256="0" * 64))

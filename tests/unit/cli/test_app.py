@@ -43,7 +43,7 @@ def test_version(run):
         (["diagnose", "--brief", "-o", "json"], "leave one of the two out"),
         (["explain"], "--src"),
         (["explain", "--src", "10.0.0.1", "--dst", "here"], "dst 'here' is no IP address"),
-        (["serve", "--host", "0.0.0.0"], "no authentication yet"),
+        (["serve", "--host", "0.0.0.0"], "nobody who connects to 0.0.0.0 could be authenticated"),
         (["serve", "--host", "node1"], "no IP address"),
         (["lab", "run", "healthy", "-o", "json", "--", "ls"], "belong to the diagnosis"),
         (["lab", "serve", "healthy", "--host", "192.0.2.1"], "not a loopback address"),

@@ -1,6 +1,7 @@
 """agent.analysis.diagnosis.identify: who is who, and where each answer was read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -175,3 +176,14 @@ def test_flags_are_read_in_both_spellings(argv: tuple[str, ...], value: str) -> 
 
 def test_flags_of_nobody_are_empty() -> None:
     assert flag(None, "a") == ""
+
+
+def test_namespaces_that_may_not_be_entered_are_not_a_node_without_pods(capture):
+    shut = tuple(
+        replace(item, interfaces=(), problem="not permitted: SYS_ADMIN is missing.") for item in capture.node.namespaces
+    )
+    node = replace(capture.node, namespaces=shut)
+    found = identify(node, capture.processes, capture.node_object, Settings(pod_cidrs=("10.244.4.0/24",)))
+    (said,) = [problem for problem in found.problems if "pod" in problem]
+    assert said.startswith("a network namespace could not be looked into (not permitted: SYS_ADMIN is missing)")
+    assert "runs here" not in said

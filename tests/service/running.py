@@ -1,0 +1,136 @@
+"""The service as it runs on a node, with its sockets out here: TCP on loopback, a Unix socket, its log in a file."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+
+from agent.api.tls import now, self_signed
+from agent.cli.doors import listen_unix, seal
+from agent.lab.topology import CNI_DIR, NODE
+from agent.model.access import Access, Secrets
+from agent.model.codec import to_plain
+from agent.model.settings import Settings
+from tests.lab.staged import await_that, command_line, parent_of, pids, runs
+
+CANARY = "canary-3c9d1be07f2a4856"
+BEARER = {"Authorization": f"Bearer {CANARY}"}
+TO_LOG = "import os, sys; os.dup2(int(sys.argv[1]), 2); os.execv(sys.argv[2], sys.argv[2:])"
+PYTHON = (sys.executable, "-P", "-m")
+
+
+@dataclass
+class Service:
+    """A service that runs."""
+
+    pid: int
+    port: int
+    path: Path
+    log: Path
+    scheme: str = "https"
+
+    def client(self, **more: object) -> httpx.Client:
+        """A client with the token, over TCP."""
+        headers = {**BEARER, **more.pop("headers", {})}  # type: ignore[dict-item]
+        return httpx.Client(
+            base_url=f"{self.scheme}://127.0.0.1:{self.port}", headers=headers, verify=False, timeout=30, **more
+        )
+
+    def unix(self) -> httpx.Client:
+        """A client over the Unix socket."""
+        return httpx.Client(base_url="http://localhost", transport=httpx.HTTPTransport(uds=str(self.path)), timeout=30)
+
+    def pid_of(self, module: str) -> int:
+        """The process below that runs a module of ours."""
+        found: list[int] = []
+
+        def look() -> bool:
+            family = {self.pid}
+            parents = {pid: parent for pid in pids() if (parent := parent_of(pid)) is not None}
+            while grown := {pid for pid, parent in parents.items() if parent in family} - family:
+                family |= grown
+            found[:] = sorted(pid for pid in family if runs(command_line(pid), module))
+            return bool(found)
+
+        await_that(look, f"nothing runs {module}")
+        return found[0]
+
+    def resident(self) -> int:
+        """The front's memory, in bytes."""
+        status = Path(f"/proc/{self.pid_of('agent.api.front')}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+@contextlib.contextmanager
+def serving(directory: Path, incident: str = "centos-reject", *, insecure: bool = False) -> Iterator[Service]:
+    """Runs the service on the incident's node: with TLS and the token `CANARY`, or an insecure loopback."""
+    access = Access(owner=os.geteuid(), insecure_loopback=insecure)
+    secrets = Secrets()
+    if not insecure:
+        certificate, key = self_signed(["localhost", "127.0.0.1"], now())
+        secrets = Secrets(token_sha256=sha256(CANARY.encode()).hexdigest(), certificate=certificate, key=key)
+    path, log = directory / "own" / "kubereach.sock", directory / "log"
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=256) as tcp,
+        listen_unix(path) as unix,
+        log.open("wb") as stderr,
+        os.fdopen(seal(secrets), "rb") as sealed,
+    ):
+        port, kept = tcp.getsockname()[1], (tcp.fileno(), unix.fileno(), sealed.fileno())
+        argv = _broker(access, *kept)
+        service = Service(0, port, path, log, "http" if insecure else "https")
+        with _staged(incident, argv, kept, stderr.fileno()) as service.pid:
+            for sock in (tcp, unix):
+                sock.close()
+            await_that(lambda: _answers(service), "the service does not answer", patience=60.0)
+            yield service
+
+
+def _broker(access: Access, tcp: int, unix: int, sealed: int) -> list[str]:
+    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),))))
+    front = [*PYTHON, "agent.api.front", "--settings", settings, "--access", json.dumps(to_plain(access))]
+    front += ["--secrets-fd", str(sealed), "--listen-fd", str(unix)]
+    argv = [*PYTHON, "agent.host.broker", "--settings", settings, "--listen-fd", str(tcp)]
+    return [*argv, "--keep-fd", str(unix), "--keep-fd", str(sealed), "--front", json.dumps(front)]
+
+
+@contextlib.contextmanager
+def _staged(incident: str, argv: list[str], kept: tuple[int, ...], stderr: int) -> Iterator[int]:
+    from agent.host import command
+    from agent.lab.handover import Plan
+    from agent.lab.incidents import find_incident
+    from agent.lab.sandbox import _prefix
+
+    theirs, lifeline = os.pipe()
+    plan = Plan(
+        incident=incident,
+        backend=find_incident(incident).default_backend,
+        argv=(sys.executable, "-c", TO_LOG, str(stderr), *argv),
+        lifeline=theirs,
+        keep=(*kept, stderr),
+    )
+    inside = [*PYTHON, "agent.lab.inside", json.dumps(to_plain(plan))]
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    child = command.spawn([*_prefix(), *inside], pass_fds=(theirs, *kept, stderr), piped=False, environment={"PATH": path})
+    os.close(theirs)
+    try:
+        yield child.pid
+    finally:
+        os.close(lifeline)
+        child.end(10.0)
+
+
+def _answers(service: Service) -> bool:
+    try:
+        with service.client() as client:
+            return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
