@@ -74,9 +74,7 @@ def serve(
     with Broker(channel) as broker:
         diagnoses = Diagnoses(lambda: collect(broker, settings, clock), analyse, clock)
         fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
-        app = create_app(
-            broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock)
-        )
+        app = create_app(broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock))
         config = uvicorn.Config(
             app,
             ws="none",

@@ -11,7 +11,11 @@ from collections.abc import Iterator, Sequence
 from agent.lab.errors import LabError, UnknownIncidentError
 from agent.lab.incidents import INCIDENTS, Incident, find_incident
 from agent.lab.sandbox import Sandbox
+<<<<<<< HEAD
 from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, STATE_DIR
+=======
+from agent.lab.topology import CNI_DIR, ETC_DIR, NODE
+>>>>>>> 6a5186a (Imports in order after the merge)
 from agent.model.access import Access
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
