@@ -11,11 +11,7 @@ from collections.abc import Iterator, Sequence
 from agent.lab.errors import LabError, UnknownIncidentError
 from agent.lab.incidents import INCIDENTS, Incident, find_incident
 from agent.lab.sandbox import Sandbox
-<<<<<<< HEAD
 from agent.lab.topology import CNI_DIR, ETC_DIR, NODE, STATE_DIR
-=======
-from agent.lab.topology import CNI_DIR, ETC_DIR, NODE
->>>>>>> 6a5186a (Imports in order after the merge)
 from agent.model.access import Access
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
@@ -100,8 +96,6 @@ def _broker(listener: socket.socket, *, allow_fix: bool) -> list[str]:
         state_dir=str(STATE_DIR),
     )
     settings = json.dumps(to_plain(chosen))
-    front = [*_PYTHON, "agent.api.front", "--settings", settings]
-    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),))))
     access = json.dumps(to_plain(Access(owner=os.geteuid(), insecure_loopback=True)))
     front = [*_PYTHON, "agent.api.front", "--settings", settings, "--access", access]
     serving = ["--listen-fd", str(listener.fileno()), "--front", json.dumps(front)]
