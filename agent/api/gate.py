@@ -32,8 +32,8 @@ _AGE = 60.0
 # Requests at work at once: handlers that wait take a thread each, of which there are forty (anyio).
 AT_ONCE = 32
 # A look costs the node about a tenth of a second of one processor: an impatient person is served, a loop is slowed down.
-_EACH = {Cost.LOOK: Rate(20, 0.5), Cost.DIAGNOSIS: Rate(10, 2.0)}
-_TOGETHER = {Cost.LOOK: Rate(40, 0.25), Cost.DIAGNOSIS: Rate(20, 1.0)}
+_EACH = {Cost.LOOK: Rate(20, 0.5), Cost.DIAGNOSIS: Rate(30, 1.0)}
+_TOGETHER = {Cost.LOOK: Rate(40, 0.25), Cost.DIAGNOSIS: Rate(60, 0.5)}
 
 # What is no plain HTTP may be one part of two servers' disagreement: nothing that follows on this connection is believed.
 _LAST = {"Connection": "close"}
