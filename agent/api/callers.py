@@ -29,6 +29,9 @@ class Caller:
 
     name: str
 
+    def __str__(self) -> str:
+        return self.name
+
 
 class Callers:
     """Decides who is let in. Made with nothing, it lets nobody in but `uids` (none) over the Unix socket."""
