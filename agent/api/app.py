@@ -23,7 +23,7 @@ from agent.service.fixes import Fixing
 from agent.service.host import Host
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     host: Host,
     diagnoses: Diagnoses,
     settings: Settings,
@@ -51,7 +51,7 @@ def create_app(
     app.include_router(rule_routes(host))
     if fixing is not None:
         app.include_router(fix_routes(fixing))
-    app.include_router(health_routes(host, diagnoses, clock, traffic))
+    app.include_router(health_routes(host, diagnoses, clock, traffic, fixing))
     app.include_router(schema_routes())
     describe(app)
     return app

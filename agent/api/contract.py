@@ -14,6 +14,8 @@ from agent.api.problems import MEDIA_TYPE as PROBLEM
 from agent.api.schemas import MEDIA_TYPE as JSON_SCHEMA
 from agent.model.capture import Capture
 from agent.model.explanation import Explanation
+from agent.model.fix import Fix, Fixes
+from agent.model.plan import Plan
 from agent.model.report import Report
 from agent.model.schema import components
 from agent.render.metrics import CONTENT_TYPE as EXPOSITION
@@ -120,6 +122,13 @@ ANSWERS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {
     ("get", "/v1/diagnoses/{diagnosis_id}"): {
         200: {_JSON: _ref("Diagnosis", {**_ENTRY, "report": _REPORT}), _TEXT: _text(_PAGE)}
     },
+    ("post", "/v1/plans"): {201: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
+    ("get", "/v1/plans/{plan_id}"): {200: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
+    ("get", "/v1/fixes"): {200: {_JSON: _ref("Fixes"), _TEXT: _text("no fixes\n")}},
+    ("post", "/v1/fixes"): {201: {_JSON: _ref("Fix")}, 200: {_JSON: _ref("Fix")}},
+    ("get", "/v1/fixes/{fix_id}"): {200: {_JSON: _ref("Fix")}},
+    ("post", "/v1/fixes/{fix_id}/confirm"): {200: {_JSON: _ref("Fix")}},
+    ("delete", "/v1/fixes/{fix_id}"): {200: {_JSON: _ref("Fix")}},
     ("get", "/v1/schemas"): {200: {_JSON: _ref("Schemas", {"items": ["/v1/schemas/report-v1"]})}},
     ("get", "/v1/schemas/{name}"): {200: {JSON_SCHEMA: {"schema": {"type": "object"}}}},
     ("get", "/livez"): {200: {_TEXT: _text("ok\n")}},
@@ -142,6 +151,13 @@ ERRORS: dict[HTTPStatus, tuple[str, str]] = {
     HTTPStatus.INTERNAL_SERVER_ERROR: ("Something unexpected happened", "This is a bug in kubereach; its log has the trace."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("The node could not be read", "The broker did not answer."),
 }
+# Only where something is changed: refusals of a guard, of other programs, of the disk or the kernel (agent.api.problems).
+_FIX_ERRORS: dict[HTTPStatus, tuple[str, str]] = {
+    HTTPStatus.CONFLICT: ("The rules changed", "The chain is not any more what the plan rests on: make a new one."),
+    HTTPStatus.LOCKED: ("Another program holds the lock", "The xtables lock is held: try again."),
+    HTTPStatus.NOT_IMPLEMENTED: ("The kernel cannot end it", "This kernel lacks the match that ends the rule in time."),
+    HTTPStatus.INSUFFICIENT_STORAGE: ("It cannot be written down", "The journal could not be written."),
+}
 _OPEN_ERRORS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
@@ -160,7 +176,7 @@ def describe(app: FastAPI) -> None:
 def _document(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     parts = found.setdefault("components", {})
-    model = components(Report, Capture, Explanation, InputPath)
+    model = components(Report, Capture, Explanation, InputPath, Plan, Fix, Fixes)
     parts["schemas"] = {**parts.get("schemas", {}), **model, **_OWN}
     for name in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(name, None)  # our 422 is a problem like all others
@@ -181,7 +197,8 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
     is_open = row is not None and row.action is None
     if not is_open:
         operation["security"] = [{"bearer": []}]
-    for status, (title, detail) in ERRORS.items():
+    more = _FIX_ERRORS if path.startswith(("/v1/plans", "/v1/fixes")) else {}
+    for status, (title, detail) in {**ERRORS, **more}.items():
         if path == "/livez" and status not in _OPEN_ERRORS:
             continue
         told = responses.setdefault(str(int(status)), {"description": status.phrase, "content": {}})

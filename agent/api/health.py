@@ -13,6 +13,7 @@ from agent.render.clean import clean
 from agent.render.metrics import CONTENT_TYPE, metrics
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.fixes import Fixing
 from agent.service.host import Host
 from agent.service.readiness import read_readiness
 from agent.service.remembered import Remembered
@@ -21,7 +22,7 @@ from agent.service.remembered import Remembered
 _AGE = 30.0
 
 
-def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic) -> APIRouter:
+def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic, fixing: Fixing | None) -> APIRouter:
     """The routes. None of them starts a diagnosis."""
     router = APIRouter(tags=["health"])
     readiness = Remembered(lambda: read_readiness(host), clock, _AGE)
@@ -46,9 +47,10 @@ def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traff
     @router.get("/metrics")
     def exposition() -> Response:
         """The latest report as Prometheus metrics."""
-        latest = diagnoses.latest()
+        latest, fixes = diagnoses.latest(), fixing.counts() if fixing else None
         return Response(
-            metrics(latest.report if latest else None, diagnoses.counts(), requests=traffic.requests()), media_type=CONTENT_TYPE
+            metrics(latest.report if latest else None, diagnoses.counts(), requests=traffic.requests(), fixes=fixes),
+            media_type=CONTENT_TYPE,
         )
 
     return router

@@ -12,11 +12,19 @@ from agent.api.problems import ProblemError
 from agent.model import schema
 from agent.model.capture import Capture
 from agent.model.explanation import Explanation
+from agent.model.fix import Fix
+from agent.model.plan import Plan
 from agent.model.report import Report
 from agent.render.data import as_json
 
 # The address of each: `kubereach.dev/report/v1` is `report-v1`.
-PUBLISHED: dict[str, type] = {"report-v1": Report, "capture-v1": Capture, "explanation-v1": Explanation}
+PUBLISHED: dict[str, type] = {
+    "report-v1": Report,
+    "capture-v1": Capture,
+    "explanation-v1": Explanation,
+    "plan-v1": Plan,
+    "fix-v1": Fix,
+}
 MEDIA_TYPE = "application/schema+json"
 
 

@@ -25,7 +25,7 @@ def metrics(
 ) -> bytes:
     """The exposition. `report` is None before the first diagnosis is done; `ended` counts diagnoses by how they ended.
 
-    `requests` and `fixes` (how many there are, by state) are left out where they are None.
+    `requests` and `fixes` (how often each outcome was met) are left out where they are None.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exposition(report, ended, requests, fixes))
@@ -53,8 +53,10 @@ class _Exposition:
                 answered.add_metric(labels, count)
             yield answered
         if self.fixes is not None:
-            states: dict[tuple[str, ...], float] = {(state,): count for state, count in self.fixes.items()}
-            yield _gauge("kubereach_fixes", "Fixes that are known, by their state.", ("state",), states)
+            met = CounterMetricFamily("kubereach_fixes", "What became of fixes since the start.", labels=("outcome",))
+            for outcome, count in self.fixes.items():
+                met.add_metric((outcome,), count)
+            yield met
         if self.report:
             yield from _of_report(self.report)
 

@@ -17,6 +17,7 @@ from agent.service.clock import SystemClock
 from agent.service.collect import Senses, collect
 from agent.service.diagnoses import Diagnoses
 from agent.service.fake import FakeHost
+from agent.service.fixes import Fixing
 
 REPORT = Report(
     node="k8s-worker1",
@@ -65,7 +66,8 @@ def door(capture: Capture):
         analyse: Callable[[Capture], Report] = lambda _: here.answer  # noqa: E731 - closes over what is made next
         diagnoses = Diagnoses(lambda: collect(host, settings, clock, senses=senses), analyse, clock)
         opened.append(diagnoses)
-        app = create_app(host, diagnoses, settings, clock, callers)
+        fixing = Fixing(host, settings, clock, lambda: collect(host, settings, clock, senses=senses), host.probe)
+        app = create_app(host, diagnoses, settings, clock, fixing, callers=callers)
         way = Door(app, marks if marks is not None else {LOOPBACK: loopback})
         client = TestClient(way, base_url="http://127.0.0.1:10270", raise_server_exceptions=False)
         here = Served(client, app, host, diagnoses)

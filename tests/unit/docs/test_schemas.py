@@ -77,9 +77,12 @@ def _document_of(capture):
     from agent.service.clock import SystemClock
     from agent.service.diagnoses import Diagnoses
     from agent.service.fake import FakeHost
+    from agent.service.fixes import Fixing
 
-    clock, diagnoses = SystemClock(), Diagnoses(lambda: capture, analyse, SystemClock())
+    clock, host, settings = SystemClock(), FakeHost(capture), Settings()
+    diagnoses = Diagnoses(lambda: capture, analyse, clock)
+    fixing = Fixing(host, settings, clock, lambda: capture, host.probe)
     try:
-        return _document(create_app(FakeHost(capture), diagnoses, Settings(), clock))
+        return _document(create_app(host, diagnoses, settings, clock, fixing))
     finally:
         diagnoses.close()
