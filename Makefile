@@ -41,8 +41,8 @@ test: unit cover ## unit tests, then every lab incident over HTTP
 unit: setup ## the tests that need no privilege, in seconds
 	@$(BIN)/pytest -q -m "not random" tests/unit
 
-cover: setup ## every branch of model and analysis is taken by a unit test
-	@$(BIN)/pytest -q -n auto --cov=agent.model --cov=agent.analysis --cov-branch --cov-fail-under=100 \
+cover: setup ## branch coverage of model and analysis by unit tests; 97 % is the floor, 100 % the aim
+	@$(BIN)/pytest -q -n auto --cov=agent.model --cov=agent.analysis --cov-branch --cov-fail-under=97 \
 	  --cov-report=term-missing:skip-covered tests/unit/analysis tests/unit/model tests/unit/cli
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
