@@ -15,7 +15,7 @@ import pytest
 
 from tests.lab.fixing.__main__ import BACKENDS, in_lab, kill_matrix, table
 from tests.lab.fixing.cases import CASES
-from tests.lab.staged import KUBEREACH, PRIVILEGES, run, served
+from tests.lab.staged import KUBEREACH, PRIVILEGES, command, run, served
 
 # All cases of a backend share one lab: staging takes longer than most of them.
 PATIENCE = 900
@@ -53,6 +53,7 @@ def test_no_write_of_either_side_is_lost(backend: str) -> None:
     assert (seen["foreign lost"], seen["foreign failed"], seen["ours lost"]) == (0, 0, 0)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_incident_from_plan_to_expiry_on_the_command_line(backend: str) -> None:
     script = f"""
@@ -62,16 +63,18 @@ def test_the_incident_from_plan_to_expiry_on_the_command_line(backend: str) -> N
     {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/fix.json; echo "applied: $?"
     {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/again.json; echo "again: $?"
     id=$({sys.executable} -c 'import json; print(json.load(open("/run/lab/fix.json"))["id"])')
-    {FIX} confirm $id --for 6; echo "confirmed: $?"
+    {FIX} confirm $id --for 15; echo "confirmed: $?"
     {shlex.join(KUBEREACH)} diagnose --brief
-    sleep 7
+    sleep 16
     {FIX} list -o json > /run/lab/list.json; echo "listed: $?"
     {shlex.join(KUBEREACH)} diagnose --brief
     {FIX} audit verify; echo "verified: $?"
     iptables-{backend}-save | grep kubereach: ; echo "left: $?"
     cat /run/lab/again.json
     """
-    done = run(PRIVILEGES[0], "lab", "run", "centos-reject", "--backend", backend, "--", "sh", "-c", script)
+    # Ten commands and a lease: more than the patience that is enough for one.
+    argv = command(PRIVILEGES[0], "lab", "run", "centos-reject", "--backend", backend, "--", "sh", "-c", script)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=170, check=False)
     out = done.stdout
     for line in ("without leave: 4", "applied: 0", "again: 0", "confirmed: 0", "listed: 0", "verified: 0", "left: 1"):
         assert line in out, (out, done.stderr)
