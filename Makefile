@@ -43,7 +43,7 @@ unit: setup ## the tests that need no privilege, in seconds
 
 cover: setup ## branch coverage of model and analysis by unit tests; 97 % is the floor, 100 % the aim
 	@$(BIN)/pytest -q -n auto --cov=agent.model --cov=agent.analysis --cov-branch --cov-fail-under=97 \
-	  --cov-report=term-missing:skip-covered tests/unit/analysis tests/unit/model tests/unit/cli
+	  --cov-report=term-missing:skip-covered tests/unit/analysis tests/unit/model tests/unit/cli tests/unit/service tests/unit/docs tests/unit/render
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)
