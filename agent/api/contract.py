@@ -148,6 +148,7 @@ ERRORS: dict[HTTPStatus, tuple[str, str]] = {
     HTTPStatus.MISDIRECTED_REQUEST: ("Wrong host", "The Host header does not name this node."),
     HTTPStatus.UNPROCESSABLE_ENTITY: ("The packet is not understood", "src 'x' is no IP address."),
     HTTPStatus.TOO_MANY_REQUESTS: ("Too many requests", "The node was made to look too often: try again in 2 s."),
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("Too large", "Headers of more than 16 KiB are not looked at."),
     HTTPStatus.INTERNAL_SERVER_ERROR: ("Something unexpected happened", "This is a bug in kubereach; its log has the trace."),
     HTTPStatus.SERVICE_UNAVAILABLE: ("The node could not be read", "The broker did not answer."),
 }
@@ -158,7 +159,13 @@ _FIX_ERRORS: dict[HTTPStatus, tuple[str, str]] = {
     HTTPStatus.NOT_IMPLEMENTED: ("The kernel cannot end it", "This kernel lacks the match that ends the rule in time."),
     HTTPStatus.INSUFFICIENT_STORAGE: ("It cannot be written down", "The journal could not be written."),
 }
-_OPEN_ERRORS = {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+_OPEN_ERRORS = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
 _RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
 

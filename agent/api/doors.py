@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import traceback
 from asyncio import sslproto
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -73,9 +74,11 @@ class Guests:
         more: dict[str, Any] = {"ssl_handshake_timeout": PATIENCE, "ssl_shutdown_timeout": _FAREWELL} if tls else {}
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, sock, ssl=tls, **more)
-        except (OSError, asyncio.CancelledError):  # no TLS, too slow, gone, or displaced: the guest's own business
+        except (OSError, asyncio.CancelledError) as error:  # no TLS, too slow, gone, or displaced: the guest's own business
             self._forget(protocol)
             sock.close()
+            # The error holds frames that hold the error, and with it the handshake's 90 KiB until somebody looks for rings.
+            traceback.clear_frames(error.__traceback__)
 
     def _displace(self) -> bool:
         for protocol, task in self._inside.items():
@@ -91,6 +94,7 @@ class Guests:
 
     def _forget(self, protocol: PunctualProtocol) -> None:
         self._inside.pop(protocol, None)
+        protocol.gone = None
 
 
 class Door:

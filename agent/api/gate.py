@@ -32,9 +32,11 @@ _AGE = 60.0
 # Requests at work at once: handlers that wait take a thread each, of which there are forty (anyio).
 AT_ONCE = 32
 # A look costs the node about a tenth of a second of one processor: an impatient person is served, a loop is slowed down.
-_EACH = {Cost.LOOK: Rate(20, 0.5), Cost.DIAGNOSIS: Rate(30, 1.0)}
-_TOGETHER = {Cost.LOOK: Rate(40, 0.25), Cost.DIAGNOSIS: Rate(60, 0.5)}
+_EACH = {Cost.LOOK: Rate(40, 0.25), Cost.DIAGNOSIS: Rate(30, 1.0)}
+_TOGETHER = {Cost.LOOK: Rate(80, 0.125), Cost.DIAGNOSIS: Rate(60, 0.5)}
 
+# A token and some more. Headers that come in one piece are parsed by h11 whatever their size.
+_HEADERS = 16 * 1024
 # What is no plain HTTP may be one part of two servers' disagreement: nothing that follows on this connection is believed.
 _LAST = {"Connection": "close"}
 
@@ -75,7 +77,7 @@ class Gate:
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes requests on, or answers with a problem: 400, 401, 403, 404, 405, 408, 413, 415, 421, 429 or 503."""
+        """Passes requests on, or answers with a problem: 400, 401, 403, 404, 405, 408, 413, 415, 421, 429, 431 or 503."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
@@ -102,6 +104,9 @@ class Gate:
             raise ProblemError(
                 HTTPStatus.BAD_REQUEST, "The request is not understood", "Ask for a path, not for a whole URL.", _LAST
             )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADERS:
+            detail = f"Headers of more than {_HEADERS // 1024} KiB are not looked at."
+            raise ProblemError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Too large", detail, _LAST)
         if found.path != "/livez":  # a kubelet calls the node by any address, and is answered when nothing can be read
             await self._check_host(headers)
         if any(not _is_own(origin, headers.getlist("host")) for origin in headers.getlist("origin")):
