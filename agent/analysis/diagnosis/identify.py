@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+from agent.analysis.diagnosis.targets import can_be_a_node
 from agent.model.capture import Interface, Listener, Namespace, Node, NodeObject, Process, Processes
 from agent.model.identity import Identity, Pod
 from agent.model.report import Fact
@@ -63,7 +64,7 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
         listener=listener,
         facts=tuple(facts),
         conflicts=tuple(conflicts),
-        problems=tuple(_missing(node_ips, pod_cidrs, pods, node.namespaces)),
+        problems=(*_missing(node_ips, pod_cidrs, pods, node.namespaces), *_never_asked((*node_ips, *peers))),
     )
 
 
@@ -169,6 +170,12 @@ def _missing(
         yield f"{what} could not be looked into ({closed[0].rstrip('.')}): {hidden}"
     elif pod_cidrs and not pods:
         yield f"no pod with an address in {', '.join(pod_cidrs)} runs here, so nothing could be tried from a pod"
+
+
+def _never_asked(addresses: Sequence[str]) -> Iterator[str]:
+    for address in addresses:
+        if not can_be_a_node(address):
+            yield f"{address} cannot be a node's address, so nothing is sent there"
 
 
 def _host_local_subnets(text: str) -> list[str]:

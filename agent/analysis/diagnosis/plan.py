@@ -6,6 +6,7 @@ The three together tell apart what one alone cannot: a dead kubelet fails everyw
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from agent.analysis.diagnosis.targets import can_be_a_node
 from agent.model.identity import Identity
 from agent.model.probe import ProbeRequest, Vantage
 
@@ -44,4 +45,5 @@ def _request(identity: Identity, vantage: Vantage, namespace: int, source: str, 
 
 
 def _first_of_version(addresses: Sequence[str], version: int | None) -> str:
-    return next((text for text in addresses if version in (None, ip_address(text).version)), "")
+    usable = (text for text in addresses if can_be_a_node(text))
+    return next((text for text in usable if version in (None, ip_address(text).version)), "")

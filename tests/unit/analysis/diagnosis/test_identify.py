@@ -187,3 +187,8 @@ def test_namespaces_that_may_not_be_entered_are_not_a_node_without_pods(capture)
     (said,) = [problem for problem in found.problems if "pod" in problem]
     assert said.startswith("a network namespace could not be looked into (not permitted: SYS_ADMIN is missing)")
     assert "runs here" not in said
+
+
+def test_an_address_that_cannot_be_a_nodes_is_named(capture):
+    found = identify(capture.node, capture.processes, None, Settings(node_ips=("169.254.169.254",)))
+    assert "169.254.169.254 cannot be a node's address, so nothing is sent there" in found.problems
