@@ -239,6 +239,7 @@ INCIDENTS: tuple[Incident, ...] = (
             verdict=Verdict.DROP,
             decider=Decider(table="raw", chain="PREROUTING", rule_number=1),
             errno="ETIMEDOUT",
+            peer="timeout",
         ),
     ),
 )
