@@ -21,6 +21,7 @@ from agent.api.app import create_app
 from agent.api.callers import Callers
 from agent.api.doors import Server, addresses, is_loopback
 from agent.api.tls import server_context
+from agent.cluster.connection import node_name
 from agent.cluster.reviews import Reviews
 from agent.host.client import Broker
 from agent.host.privilege import forbid_dumps
@@ -89,7 +90,7 @@ def serve(
         if access.interval:
             watch.start()
         Thread(target=_watch, args=(watched, server), name="broker-watch", daemon=True).start()
-        ended = publish(settings, diagnoses, clock) if settings.publish else None
+        ended = publish(settings, diagnoses, fixing, clock) if settings.publish else None
         _log.info("serving on %s", addresses(sockets))
         try:
             server.run(sockets=sockets)
@@ -101,12 +102,11 @@ def serve(
 
 
 def _callers(access: Access, secrets: Secrets, settings: Settings, clock: Clock) -> Callers:
-    node = settings.node_name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
     return Callers(
         uids=frozenset({0, access.owner}),
         insecure_loopback=access.insecure_loopback,
         token_sha256=secrets.token_sha256,
-        authority=Authority(Reviews(access.audience, node), clock) if access.cluster else None,
+        authority=Authority(Reviews(access.audience, node_name(settings.node_name)), clock) if access.cluster else None,
         reviews=Limiter(_REVIEWS_EACH, _REVIEWS_TOGETHER, clock),
     )
 

@@ -29,6 +29,14 @@ def configuration() -> Path | None:
     return Path(files[0]) if files else None
 
 
+def node_name(given: str = "") -> str:
+    """This node's name in the cluster: what was given, else NODE_NAME, else the host's own in lower case.
+
+    The last is what a kubelet does without --hostname-override (kubernetes/kubernetes pkg/util/node `GetHostname`).
+    """
+    return given or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
+
+
 class Connection:
     """Requests to one API server, each bounded in time. Made by `connect`."""
 

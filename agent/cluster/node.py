@@ -3,11 +3,10 @@
 Outside a cluster there is nothing to ask, and that is no problem: everything else is found out on the node.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
-from agent.cluster.connection import SERVICE_ACCOUNT, configuration
+from agent.cluster.connection import SERVICE_ACCOUNT, configuration, node_name
 from agent.model.capture import NodeObject
 
 # Somebody waits; an API server that needs longer for one object is itself in trouble.
@@ -17,13 +16,12 @@ TIMEOUT = 2.0
 def read_node(name: str = "") -> NodeObject | None:
     """The Node object, or None where no cluster is configured (neither a service account nor KUBECONFIG).
 
-    Without a name, NODE_NAME and then the host's lower-case name are taken, as the kubelet does (kubernetes/kubernetes
-    pkg/util/node `GetHostname`). Whatever goes wrong becomes a sentence in `problem`; nothing is raised.
+    Whatever goes wrong becomes a sentence in `problem`; nothing is raised.
     """
     source = configuration()
     if source is None:
         return None
-    wanted = name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
+    wanted = node_name(name)
     try:
         return _ask(source, wanted)
     except Exception as error:  # noqa: BLE001 - the client raises its transport's errors too, whichever httpx that is; none is lost

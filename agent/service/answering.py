@@ -1,38 +1,63 @@
 """This node's latest answer in the form that the cluster keeps, made once for each diagnosis."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.reach import fingerprint, reach_of
 from agent.analysis.readers.read import read_firewall
 from agent.model.capture import Capture
+from agent.model.fix import Fix, FixState
 from agent.model.reach import Reach, ReachFix
 from agent.model.report import Report
+from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+
+# A node that could not be looked at is not asked again and again: its asker comes every second.
+PAUSE = 60.0
+# The object's words for a fix (daemonset/base/crd.yaml); one that is not tried yet is on trial to a reader.
+_STATES = {
+    FixState.INTENT: "trial",
+    FixState.APPLIED: "trial",
+    FixState.TRIAL: "trial",
+    FixState.CONFIRMED: "confirmed",
+    FixState.EXPIRED: "expired",
+    FixState.REVERTED: "reverted",
+    FixState.LOST_ON_REBOOT: "expired",
+    FixState.CLOBBERED: "clobbered",
+    FixState.FAILED: "failed",
+}
 
 
 class Answering:
-    """Looks for a publisher: `Publisher`'s `look`. `fix` tells of the fix in force, None where there is none."""
+    """Looks for a publisher: `Publisher`'s `look`. `newest` is the fix that was made last, None where there was none."""
 
-    def __init__(self, node: str, diagnoses: Diagnoses, fix: Callable[[], ReachFix | None] = lambda: None) -> None:
-        self._node, self._diagnoses, self._fix = node, diagnoses, fix
+    def __init__(self, node: str, diagnoses: Diagnoses, newest: Callable[[], Fix | None], clock: Clock) -> None:
+        self._node, self._diagnoses, self._newest, self._clock = node, diagnoses, newest, clock
         self._made: tuple[str, Reach] | None = None
+        self._not_before = 0.0
 
     def __call__(self, fresh: bool) -> Reach | None:
-        """The latest answer, a fresh one where asked for or where there is none yet. None where the look failed."""
-        diagnosis = self._diagnoses.run() if fresh else self._diagnoses.latest() or self._diagnoses.run()
-        if diagnosis.report is None:
+        """The latest answer, a fresh one where asked for or where none holds. None where the look failed, and a while after."""
+        diagnosis = None if fresh else self._diagnoses.latest()
+        if diagnosis is None:
+            if self._clock.monotonic() < self._not_before:
+                return None
+            diagnosis = self._diagnoses.run()
+        capture = self._diagnoses.capture()
+        if diagnosis.report is None or capture is None:
+            self._not_before = self._clock.monotonic() + PAUSE
             return None
         if self._made is None or self._made[0] != diagnosis.id:
-            capture = self._diagnoses.capture()
-            if capture is None:
-                return None
-            self._made = diagnosis.id, _reach(self._node, capture, diagnosis.report)
-        return replace(self._made[1], fix=self._fix())
+            self._made = diagnosis.id, shorten(self._node, capture, diagnosis.report, self._newest())
+        return self._made[1]
 
 
-def _reach(node: str, capture: Capture, report: Report) -> Reach:
+def shorten(node: str, capture: Capture, report: Report, fix: Fix | None) -> Reach:
+    """The report as the object of `node` holds it."""
     identity = identify(capture.node, capture.processes, capture.node_object, capture.settings)
     own = (*identity.node_ips, *identity.pod_cidrs)
-    return replace(reach_of(report, identity, fingerprint(read_firewall(capture.before), own)), node=node)
+    return reach_of(node, report, identity, fingerprint(read_firewall(capture.before), own), fix=_fix(fix) if fix else None)
+
+
+def _fix(fix: Fix) -> ReachFix:
+    return ReachFix(id=fix.id, state=_STATES[fix.state], rule=fix.rule, applied_time=fix.applied_at, expiry_time=fix.ends_at)

@@ -1,18 +1,20 @@
 """Starts the publisher: the connection to the cluster, this node's name in it, and the thread that keeps its object."""
 
 import logging
-import os
 import random
 from threading import Event, Thread
 
-from agent.cluster.connection import ClusterError, Connection, connect
+from agent.cluster.connection import ClusterError, Connection, connect, node_name
 from agent.cluster.events import Events
 from agent.cluster.reaches import Reaches
+from agent.model.fix import Fix
 from agent.model.reach import Reach
 from agent.model.settings import Settings
 from agent.service.answering import Answering
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.fixes import Fixing
+from agent.service.host import HostError
 from agent.service.publishing import Publisher, run
 
 _log = logging.getLogger(__name__)
@@ -20,15 +22,15 @@ _log = logging.getLogger(__name__)
 _RETRY = 30.0
 
 
-def publish(settings: Settings, diagnoses: Diagnoses, clock: Clock) -> Event:
+def publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Clock) -> Event:
     """Publishes in a thread of its own until the event that is returned is set. What fails is logged and tried again."""
     ended = Event()
-    Thread(target=_publish, args=(settings, diagnoses, clock, ended), name="publisher", daemon=True).start()
+    Thread(target=_publish, args=(settings, diagnoses, fixing, clock, ended), name="publisher", daemon=True).start()
     return ended
 
 
-def _publish(settings: Settings, diagnoses: Diagnoses, clock: Clock, ended: Event) -> None:
-    node = settings.node_name or os.environ.get("NODE_NAME", "") or os.uname().nodename.lower()
+def _publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Clock, ended: Event) -> None:
+    node = node_name(settings.node_name)
     connection = _connect(ended)
     if connection is None:
         return
@@ -40,7 +42,14 @@ def _publish(settings: Settings, diagnoses: Diagnoses, clock: Clock, ended: Even
         except ClusterError as error:  # the object says it, too; an Event that is lost is not worth a second write of it
             _log.warning("the transition was not told as an Event: %s", error)
 
-    look = Answering(node, diagnoses)
+    def newest() -> Fix | None:
+        try:
+            return next(iter(fixing.all().fixes), None)
+        except HostError as error:  # the answer stands without it
+            _log.warning("the node's fixes could not be read: %s", error)
+            return None
+
+    look = Answering(node, diagnoses, newest, clock)
     run(Publisher(node, Reaches(connection), tell=tell, look=look, clock=clock, chance=random.random), ended)
 
 

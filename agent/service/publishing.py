@@ -116,6 +116,8 @@ class Publisher:
         due = now >= self.pace.write_at
         found, stored = self._look(due), self.pace.stored or Reach(node=self._node)
         if found is None:
+            if due:  # the next turn may find more; until then what the object says is as old as its lookTime
+                self.pace = replace(self.pace, write_at=now + PERIOD)
             return
         same = (stored.state, stored.cause) == (found.state, found.cause)
         since = stored.transition_time if same and stored.transition_time else found.look_time
@@ -148,4 +150,7 @@ def run(publisher: Publisher, ended: Event) -> None:
     while not ended.wait(min(publisher.step(), _NOTICE)):
         if publisher.problem != told:
             told = publisher.problem
-            _log.warning("the cluster's copy is not current: %s", told or "no longer so")
+            if told:
+                _log.warning("the cluster's copy is not current: %s", told)
+            else:
+                _log.info("the cluster's copy is current again")

@@ -1,6 +1,7 @@
 """The Node object, asked of a stand-in API server on loopback."""
 
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -94,7 +95,7 @@ def test_the_name_comes_from_the_environment_or_is_the_hosts(api, monkeypatch):
     read_node()
     monkeypatch.setenv("NODE_NAME", "from-env")
     read_node()
-    assert api.asked == [f"/api/v1/nodes/{cluster.os.uname().nodename.lower()}", "/api/v1/nodes/from-env"]
+    assert api.asked == [f"/api/v1/nodes/{os.uname().nodename.lower()}", "/api/v1/nodes/from-env"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hashlib import sha256
 from agent.analysis.diagnosis.places import rule_name
 from agent.model.explanation import RuleRef
 from agent.model.identity import Identity
-from agent.model.reach import Reach, ReachFinding, ReachRule, ReachVantage
+from agent.model.reach import Reach, ReachFinding, ReachFix, ReachRule, ReachVantage
 from agent.model.report import Probe, Report, State
 from agent.model.ruleset import Hook, Ruleset
 
@@ -16,11 +16,11 @@ _FINDINGS, _VANTAGES, _ADDRESSES = 32, 64, 16
 _IN = (Hook.PREROUTING, Hook.INPUT)
 
 
-def reach_of(report: Report, identity: Identity, fingerprint: str, *, transition_time: str = "", honoured: str = "") -> Reach:
-    """The object's status. `transition_time` is when state or cause last changed, as the caller knows it."""
+def reach_of(node: str, report: Report, identity: Identity, fingerprint: str, fix: ReachFix | None = None) -> Reach:
+    """The status of the object of `node`, as if it had been so since this look: whoever knows better corrects the time."""
     cause = report.cause
     return Reach(
-        node=report.node,
+        node=node,
         state=report.state.value,
         cause=cause.code if cause else "",
         summary=_cut(report.summary, _SENTENCE),
@@ -36,8 +36,8 @@ def reach_of(report: Report, identity: Identity, fingerprint: str, *, transition
         fingerprint=fingerprint,
         agent_version=report.version,
         look_time=report.taken_at,
-        transition_time=transition_time or report.taken_at,
-        honoured=honoured,
+        transition_time=report.taken_at,
+        fix=fix,
     )
 
 

@@ -194,3 +194,4 @@ def test_a_node_that_could_not_look_writes_nothing() -> None:
     for _ in range(600):
         stage.after(1)
     assert "put" not in stage.api.calls
+    assert stage.looks <= 600 / PERIOD + 1

@@ -6,6 +6,7 @@ from agent.analysis.diagnosis.diagnose import analyse
 from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.reach import fingerprint, reach_of
 from agent.analysis.readers.read import read_firewall
+from agent.model.reach import ReachFix
 from agent.model.ruleset import Ruleset
 
 from .captures import NODE_IP, SEED, capture, firewall
@@ -18,14 +19,9 @@ def print_of(text: str, *own: str) -> str:
 def test_the_seed_incident_is_short_and_whole() -> None:
     seen = capture()
     identity = identify(seen.node, seen.processes, seen.node_object, seen.settings)
-    found = reach_of(analyse(seen), identity, "abc", honoured="W")
-    assert (found.node, found.state, found.cause, found.fingerprint, found.honoured) == (
-        "n1",
-        "blocked",
-        "input-reject",
-        "abc",
-        "W",
-    )
+    found = reach_of("worker1", analyse(seen), identity, "abc", ReachFix(id="f", state="trial"))
+    assert (found.node, found.state, found.cause, found.fingerprint) == ("worker1", "blocked", "input-reject", "abc")
+    assert found.fix == ReachFix(id="f", state="trial")
     assert found.rule is not None
     assert (found.rule.place, found.rule.number) == ("rule 5 of filter INPUT (iptables-legacy)", 5)
     assert found.rule.text == "-A INPUT -j REJECT --reject-with icmp-host-prohibited"
@@ -35,17 +31,17 @@ def test_the_seed_incident_is_short_and_whole() -> None:
     assert found.transition_time == found.look_time
 
 
-def test_a_healthy_node_names_no_rule_and_a_known_time_is_kept() -> None:
+def test_a_healthy_node_names_no_rule() -> None:
     seen = capture(firewall("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), pod=None, probes=())
     identity = identify(seen.node, seen.processes, seen.node_object, seen.settings)
-    found = reach_of(analyse(seen), identity, "abc", transition_time="T0")
-    assert (found.rule, found.cause, found.transition_time) == (None, "", "T0")
+    found = reach_of("n1", analyse(seen), identity, "abc")
+    assert (found.rule, found.cause, found.fix) == (None, "", None)
 
 
 def test_long_words_are_cut_to_what_the_object_may_hold() -> None:
     seen = capture()
     identity = identify(seen.node, seen.processes, seen.node_object, seen.settings)
-    found = reach_of(replace(analyse(seen), summary="x" * 5000), identity, "abc")
+    found = reach_of("n1", replace(analyse(seen), summary="x" * 5000), identity, "abc")
     assert len(found.summary) == 1024
     assert found.summary.endswith("...")
 
