@@ -34,7 +34,7 @@ check: setup ## lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: unit cover ## unit tests, then every lab incident over HTTP
+test: unit cover ## unit tests, then every lab incident, the running service, the page
 	@./setup-system browser || true  # who may not install a browser is told so, and its tests skip
 	@$(BIN)/pytest -m "random or not unit"
 

@@ -24,8 +24,6 @@ from tests.lab.kernel_truth import Kernel, Load, RefusedRuleset
 RULESETS = Path(__file__).parents[3] / "shared" / "rulesets"
 INDEX = RULESETS / "INDEX.tsv"
 PACKETS, AT_LEAST = 36, 20
-# Loading thousands of rules into nf_tables and reading them back takes longer than all the other files.
-_LARGE = 1 << 20
 _INTERFACE = re.compile(r'(?:-i |iifname "?|iif "?)([A-Za-z][\w.+*-]{0,14})')
 _PORT = re.compile(r"--dport (\d{2,5})\b|dport (\d{2,5})\b")
 _SENDER = re.compile(r"(?:-s |saddr )([0-9a-f]+[.:][0-9a-f.:]+)")
@@ -95,8 +93,6 @@ def read_in_full_or_refused(name: str, text: str) -> bool:
 @pytest.mark.parametrize(("name", "backend"), loadable())
 def test_agrees_with_the_kernel(kernel: Kernel, summary: Summary, name: str, backend: str) -> None:
     text = (RULESETS / name).read_text(encoding="utf-8", errors="replace")
-    if backend == "nft" and len(text) > _LARGE:
-        pytest.skip("loading it takes long, and the other backend has it")
     loaded, versions, scene = prepare(name, text, backend)
     shots = make_shots(Random(name), versions, PACKETS, scene)
     try:
