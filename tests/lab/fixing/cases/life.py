@@ -1,0 +1,121 @@
+"""A fix from its beginning to its end, and whoever else may ask for one."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from threading import Thread
+
+from agent.host import operations
+from agent.host.fixing import lease
+from agent.lab.topology import NODE, STATE_DIR, WEB
+from tests.lab.fixing import rig
+from tests.lab.fixing.cases.setting import by, refused
+
+
+def case_an_accept_opens_ends_by_itself_and_leaves_nothing(backend: str) -> None:
+    pod, fixer, pristine = rig.Pod(), rig.fixer(), rig.rules_of(backend)
+    assert not pod.gets_through()
+    began = time.time()
+    fix = fixer.apply(rig.order(fixer, backend, 2))
+    assert pod.gets_through()
+    (rule,) = rig.ours(backend)
+    assert rig.rules_of(backend).index(rule) == len(pristine) - 1
+    rig.until(time.time() + 3.1)  # with nobody of ours at work
+    assert not pod.gets_through(), time.time() - began
+    assert rig.ours(backend) == [rule]
+    assert [str(item.state) for item in rig.fixer().sweep().fixes] == ["expired"]
+    assert rig.rules_of(backend) == pristine
+    assert lease.our_sets() == ()
+    assert fix.set_name
+
+
+def case_confirm_extends_and_revert_ends(backend: str) -> None:
+    pod, fixer, pristine = rig.Pod(), rig.fixer(twin=rig.said), rig.rules_of(backend)
+    fix = fixer.apply(rig.order(fixer, backend, 2))
+    with refused("changed", "on trial"):
+        fixer.confirm(operations.ConfirmArguments(fix.id, 60, "test"))  # nobody has tried it by a connect
+    fixer.verified(by(fix.id))
+    fixer.confirm(operations.ConfirmArguments(fix.id, 60, "test"))
+    assert len(rig.ours(backend)) == 1
+    rig.until(fix.ends + 2)
+    assert pod.gets_through()
+    fixer.confirm(operations.ConfirmArguments(fix.id, 30, "test"))
+    assert fixer.revert(by(fix.id)).state == "reverted"
+    assert fixer.revert(by(fix.id)).state == "reverted"
+    assert rig.rules_of(backend) == pristine
+    assert not pod.gets_through()
+
+
+def case_two_operators_get_one_rule_and_one_fix(backend: str) -> None:
+    fixer = rig.fixer(twin=rig.said)
+    orders = [rig.order(fixer, backend) for _ in range(8)]
+    found: list[str] = []
+    threads = [Thread(target=lambda each=each: found.append(fixer.apply(each).id)) for each in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert len(rig.ours(backend)) == 1
+
+
+def case_at_most_four_are_alive(backend: str) -> None:
+    fixer = rig.fixer(twin=rig.said)
+    for number in range(5):
+        flow = replace(rig.FLOW, source=f"10.244.4.{16 * number}/28")
+        each = rig.order(fixer, backend, flow=flow)
+        if number < 4:
+            fixer.apply(each)
+        else:
+            with refused("guard", "alive"):
+                fixer.apply(each)
+    assert len(rig.ours(backend)) == 4
+
+
+def case_open_connections_outlive_it_unless_they_are_cut(backend: str) -> None:
+    for cut in (False, True):
+        fixer = rig.fixer(twin=rig.said)
+        fix = fixer.apply(rig.order(fixer, backend, cut_flows=cut))
+        code = (
+            "import socket, sys\n"
+            f"sock = socket.create_connection(('{NODE.address}', 10250))\n"
+            "print('open', flush=True)\n"
+            "sys.stdin.readline()\n"
+            "sock.settimeout(1)\n"
+            "sock.sendall(b'not TLS at all, so that the server answers or hangs up\\n\\n')\n"
+            "try:\n"
+            "    print('answered', len(sock.recv(100)) >= 0)\n"
+            "except TimeoutError:\n"
+            "    print('silent')\n"
+            "except OSError as error:\n"
+            "    print('answered' if error.errno == 104 else 'silent', error)\n"
+        )
+        argv = ["nsenter", f"--net={WEB.namespace}", sys.executable, "-c", code]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdout
+            assert client.stdin
+            assert client.stdout.readline() == "open\n"
+            fixer.revert(by(fix.id))
+            client.stdin.write("go\n")
+            client.stdin.flush()
+            answer = client.stdout.read().split()[0]
+        assert answer == ("silent" if cut else "answered"), (cut, answer)
+        rig.forget_state()
+
+
+def case_without_leave_nothing_is_done(backend: str) -> None:
+    made = rig.order(rig.fixer(twin=rig.said), backend)
+    fixer = rig.fixer(replace(rig.SETTINGS, allow_fix=False), rig.said)
+    for ask in (
+        lambda: fixer.apply(made),
+        lambda: fixer.verified(by(made.id)),
+        lambda: fixer.confirm(operations.ConfirmArguments(made.id, 60, "test")),
+        lambda: fixer.revert(by(made.id)),
+        fixer.sweep,
+    ):
+        with refused("guard", "--allow-fix"):
+            ask()
+    assert rig.ours(backend) == []
+    assert not STATE_DIR.exists()

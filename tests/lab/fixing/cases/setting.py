@@ -1,0 +1,29 @@
+"""What several cases say."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.host import operations
+from agent.host.errors import FixRefused
+
+
+@contextmanager
+def refused(kind: str, words: str = "") -> Iterator[None]:
+    """What happens inside must be refused, for this reason."""
+    try:
+        yield
+    except FixRefused as refusal:
+        found = refusal
+    else:
+        raise AssertionError("it was not refused")
+    assert found.kind == kind, (found.kind, str(found))
+    assert words in str(found), str(found)
+
+
+def by(fix_id: str, why: str = "test") -> operations.FixArguments:
+    return operations.FixArguments(fix_id, "test", why)
+
+
+def rules_alone(text: str) -> list[str]:
+    """A save without its remarks and counters."""
+    return [line.split(" [")[0] for line in text.splitlines() if line[:1] in ("*", ":", "-")]

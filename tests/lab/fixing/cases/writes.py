@@ -1,0 +1,94 @@
+"""Other programs that write at the same time, and their lock."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from agent.host.fixing import lease, lock
+from tests.lab.fixing import rig
+from tests.lab.fixing.cases.setting import by, refused
+
+
+def case_a_change_after_the_plan_is_a_conflict(backend: str) -> None:
+    fixer = rig.fixer(twin=rig.said)
+    made = rig.order(fixer, backend)
+    rig.iptables(backend, "-I", "INPUT", "2", "-p", "tcp", "--dport", "80", "-j", "ACCEPT")
+    before = rig.rules_of(backend)
+    with refused("changed"):
+        fixer.apply(made)
+    assert rig.rules_of(backend) == before
+
+
+def case_a_change_elsewhere_is_none(backend: str) -> None:
+    fixer = rig.fixer(twin=rig.said)
+    made = rig.order(fixer, backend)
+    rig.iptables(backend, "-I", "FORWARD", "-p", "tcp", "--dport", "80", "-j", "ACCEPT")
+    subprocess.run(["nft", "add", "table", "ip", "unrelated"], check=True)
+    assert fixer.apply(made).state == "applied"
+
+
+def case_a_flapping_table_does_not_stop_it(backend: str) -> None:
+    fixer = rig.fixer(twin=rig.said)
+    made = rig.order(fixer, backend)
+    with subprocess.Popen(["sh", "-c", "while :; do nft add table ip flap; nft delete table ip flap; done"]) as flapping:
+        try:
+            assert fixer.apply(made).state == "applied"
+        finally:
+            flapping.kill()
+    assert len(rig.ours(backend)) == 1
+
+
+def case_a_busy_lock_is_waited_for_and_then_told(backend: str) -> None:
+    fixer = rig.fixer(replace(rig.SETTINGS, lock_wait=0.5), rig.said)
+    made, before = rig.order(fixer, backend), rig.rules_of(backend)
+    with Path(lock.XTABLES).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if backend == "nft":  # which does not know this lock
+            assert fixer.apply(made).state == "applied"
+            return
+        began = time.monotonic()
+        with refused("lock-busy"):
+            fixer.apply(made)
+        assert time.monotonic() - began >= 0.5
+        assert rig.rules_of(backend) == before
+    assert lease.our_sets() == ()
+    assert fixer.apply(rig.order(fixer, backend)).state == "applied"
+
+
+def case_the_lock_is_never_held_for_long(backend: str) -> None:
+    """With 10,000 rules, by somebody who only watches: ours is held for one comparison and one commit."""
+    if backend == "nft":
+        return
+    rules = "".join(f"-A BIG -s 10.{n // 250}.{n % 250}.1/32 -p tcp -m tcp --dport 80 -j ACCEPT\n" for n in range(10000))
+    subprocess.run(
+        ["iptables-legacy-restore", "--noflush"], input=f"*filter\n:BIG - [0:0]\n{rules}COMMIT\n", text=True, check=True
+    )
+    held: list[float] = []
+    real = lock._take
+
+    def take(descriptor: int, wait: float, who: str) -> None:
+        real(descriptor, wait, who)
+        if "iptables" in who:
+            held.append(-time.monotonic())
+
+    close = os.close
+
+    def closing(descriptor: int) -> None:
+        close(descriptor)
+        if held and held[-1] < 0:
+            held[-1] += time.monotonic()
+
+    fixer = rig.fixer(twin=rig.said)
+    lock._take = take
+    lock.os.close = closing
+    try:
+        for _ in range(5):
+            fixer.revert(by(fixer.apply(rig.order(fixer, backend)).id))
+    finally:
+        lock._take, lock.os.close = real, close
+    print(f"held for {[round(1000 * seconds, 1) for seconds in held]} ms", file=sys.stderr)
+    assert len(held) >= 10
