@@ -85,7 +85,7 @@ def _start(argv: Sequence[str], kept: tuple[int, ...], user: int, converse: Call
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with theirs:
         whole = [
-            *(sys.executable, "-P", "-m", "agent.host.launch", str(os.getpid()), str(user)),
+            *(privilege.launcher(user), "-P", "-m", "agent.host.launch", str(os.getpid()), str(user)),
             *(*argv, "--broker-fd", str(theirs.fileno()), "--listen-fd", str(kept[0])),
         ]
         try:

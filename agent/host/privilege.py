@@ -15,7 +15,7 @@ import agent
 
 # The unprivileged user of distroless images: no account on any node has it.
 NOBODY = 65532
-NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN = 12, 13, 19, 21
+SETGID, SETUID, NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN = 6, 7, 12, 13, 19, 21
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
@@ -48,7 +48,31 @@ def front_user() -> tuple[int, str]:
     closed = next((path for path in needed if not _open_to_others(Path(path))), None)
     if closed is not None:
         return os.geteuid(), f"user {NOBODY} may not read {closed}"
+    if not _may_change_users() and not way_down():
+        return os.geteuid(), f"the capabilities SETUID and SETGID are missing, and no interpreter belongs to user {NOBODY}"
     return NOBODY, ""
+
+
+def way_down(directory: Path | None = None) -> str:
+    """An interpreter of this installation that becomes `NOBODY` by being started (set-user-ID, set-group-ID), or nothing.
+
+    Whoever starts it has both ids as effective and saved ones (execve(2)) and needs no capability to make them the real ones
+    (setresuid(2)). The image has one: a container's root with only the capabilities of a broker cannot change users.
+    """
+    path = (directory or Path(sys.prefix, "bin")) / f"python-{NOBODY}"
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    bits = stat.S_ISUID | stat.S_ISGID | stat.S_IXOTH
+    fits = (status.st_uid, status.st_gid) == (NOBODY, NOBODY) and status.st_mode & bits == bits
+    return str(path) if fits else ""
+
+
+def launcher(user: int) -> str:
+    """The interpreter to start `agent.host.launch` with, so that it can become `user`."""
+    down = way_down() if user == NOBODY and os.geteuid() == 0 and not _may_change_users() else ""
+    return down or sys.executable
 
 
 def leash(parent: int) -> None:
@@ -68,14 +92,29 @@ def give_up(user: int) -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _drop_bounding_set()
-    if user != os.geteuid():
-        os.setgroups([])
+    if {os.getuid(), os.geteuid()} != {user}:
+        _leave_groups(user)
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     _set_capabilities_to_none()
     left = capabilities("CapEff") | capabilities("CapPrm") | capabilities("CapInh") | capabilities("CapAmb")
     if left:
         raise OSError(f"capabilities {left:#x} are left after dropping them all")
+
+
+def _may_change_users() -> bool:
+    needed = 1 << SETUID | 1 << SETGID
+    return capabilities() & needed == needed
+
+
+def _leave_groups(user: int) -> None:
+    """Leaves every supplementary group. Without the capability for it, there must be no other than the user's own."""
+    try:
+        os.setgroups([])
+    except PermissionError:
+        left = set(os.getgroups()) - {user}
+        if left:
+            raise OSError(f"groups {sorted(left)} could not be left, and user {user} must not be in them") from None
 
 
 def _drop_bounding_set() -> None:
