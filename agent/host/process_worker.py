@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from agent.host import job
+from agent.host import configured, job
 from agent.model.capture import Listener, Process, Processes
 
 # Those whose flags or presence say something about the way to the kubelet: kubelets (alone or inside a distribution's one
@@ -34,7 +34,7 @@ INTERESTING = frozenset(
         ),
         *("kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-router", "metrics-server"),
         *("calico-node", "calico-felix", "cilium-agent", "flanneld", "antrea-agent", "weaver", "kindnetd", "ovnkube"),
-        *("firewalld", "ufw", "dockerd", "containerd", "crio", "tailscaled", "fail2ban-server"),
+        *("firewalld", "ufw", "dockerd", "cri-dockerd", "containerd", "crio", "tailscaled", "fail2ban-server"),
     )
 )
 _SECRET_FLAG = re.compile(r"(?i)^--?[a-z0-9_.-]*(token|passw|secret|key|credential)[a-z0-9_.-]*")
@@ -57,9 +57,17 @@ def look(_: dict[str, Any]) -> Processes:
             continue
         except (psutil.AccessDenied, PermissionError):
             hidden.append(f"{name} ({process.pid})")
-    problem = f"may not be seen without the capability SYS_PTRACE: {', '.join(hidden)}" if hidden else ""
+    values, cni_files, unread = configured.read(found)
+    unseen = f"may not be seen without the capability SYS_PTRACE: {', '.join(hidden)}" if hidden else ""
     listeners = tuple(sorted(_listeners(), key=lambda item: (item.port, item.address)))
-    return Processes(processes=tuple(found), listeners=listeners, problem=problem, seconds=time.monotonic() - started)
+    return Processes(
+        processes=tuple(found),
+        listeners=listeners,
+        configured=values,
+        cni_files=cni_files,
+        problem="; ".join(filter(None, (unseen, unread))),
+        seconds=time.monotonic() - started,
+    )
 
 
 def redact(argv: Sequence[str]) -> tuple[str, ...]:

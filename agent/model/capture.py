@@ -161,16 +161,6 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processes:
-    """What psutil saw, in its worker."""
-
-    processes: tuple[Process, ...] = ()
-    listeners: tuple[Listener, ...] = ()
-    problem: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TextFile:
     """A file as found."""
 
@@ -179,13 +169,45 @@ class TextFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """One value out of a program's configuration file, which itself is not kept: it may hold secrets."""
+
+    program: str
+    path: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """What psutil saw, in its worker, and what the kubelet and the runtime were told in files (`cni_files`: theirs)."""
+
+    processes: tuple[Process, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    configured: tuple[Configured, ...] = ()
+    cni_files: tuple[TextFile, ...] = ()
+    problem: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodObject:
+    """A running pod of this node that has an address of its own (not the node's), as the API knows it."""
+
+    namespace: str
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeObject:
-    """What the Kubernetes API says of this node. `problem` is set when it was asked and did not answer."""
+    """What the Kubernetes API says of this node and its pods. `problem` is set when it was asked and did not answer."""
 
     name: str = ""
     addresses: tuple[tuple[str, str], ...] = ()  # (type, address)
     pod_cidrs: tuple[str, ...] = ()
     kubelet_port: int | None = None
+    pods: tuple[PodObject, ...] = ()
     problem: str = ""
 
 

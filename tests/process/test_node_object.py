@@ -10,7 +10,7 @@ import yaml
 
 from agent.cluster import node as cluster
 from agent.cluster.node import read_node
-from agent.model.capture import NodeObject
+from agent.model.capture import NodeObject, PodObject
 
 NODE = {
     "apiVersion": "v1",
@@ -24,12 +24,22 @@ NODE = {
 }
 
 
+def pod_list(*pods):
+    return {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": list(pods)}
+
+
+def pod(name, *addresses, **spec):
+    status = {"phase": "Running", "podIPs": [{"ip": address} for address in addresses]}
+    spec = {"containers": [{"name": "c"}], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "d"}, "spec": spec, "status": status}
+
+
 class StandIn(BaseHTTPRequestHandler):
     """Answers with the server's `answer`: (status, body)."""
 
     def do_GET(self):
         self.server.asked.append(self.path)
-        status, body = self.server.answer
+        status, body = self.server.pods if self.path.startswith("/api/v1/pods") else self.server.answer
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -50,7 +60,7 @@ def outside_any_cluster(monkeypatch):
 @pytest.fixture
 def api(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
-    server.daemon_threads, server.asked, server.answer = True, [], (200, NODE)
+    server.daemon_threads, server.asked, server.answer, server.pods = True, [], (200, NODE), (200, pod_list())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     config = {
@@ -83,7 +93,23 @@ def test_the_node_object(api):
         pod_cidrs=("10.244.4.0/24", "fd00:4::/64"),
         kubelet_port=10250,
     )
-    assert api.asked == ["/api/v1/nodes/k8s-worker1"]
+    fields = "fieldSelector=spec.nodeName%3Dk8s-worker1%2Cstatus.phase%3DRunning"
+    assert api.asked == ["/api/v1/nodes/k8s-worker1", f"/api/v1/pods?limit=250&{fields}"]
+
+
+def test_the_pods_of_the_node_that_have_addresses_of_their_own(api):
+    api.pods = (200, pod_list(pod("a", "10.244.4.7", "fd00:4::7"), pod("host", "172.31.16.124", hostNetwork=True), pod("new")))
+    assert read_node("k8s-worker1").pods == (PodObject(namespace="d", name="a", addresses=("10.244.4.7", "fd00:4::7")),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [((403, {"kind": "Status"}), "allow `list` on pods"), ((500, b"<html>"), "could not be listed")]
+)
+def test_without_the_pods_the_node_is_known_all_the_same(api, answer, said):
+    api.pods = answer
+    found = read_node("k8s-worker1")
+    assert found.pod_cidrs
+    assert said in found.problem
 
 
 def test_a_bare_node_object(api):
@@ -95,7 +121,8 @@ def test_the_name_comes_from_the_environment_or_is_the_hosts(api, monkeypatch):
     read_node()
     monkeypatch.setenv("NODE_NAME", "from-env")
     read_node()
-    assert api.asked == [f"/api/v1/nodes/{os.uname().nodename.lower()}", "/api/v1/nodes/from-env"]
+    nodes = [path for path in api.asked if path.startswith("/api/v1/nodes/")]
+    assert nodes == [f"/api/v1/nodes/{os.uname().nodename.lower()}", "/api/v1/nodes/from-env"]
 
 
 @pytest.mark.parametrize(

@@ -4,25 +4,21 @@ Sources are asked in order of authority: what the operator set, what the API say
 CNI was told, what the interfaces show. The first answer is used; later ones that differ become conflicts, not silence.
 """
 
-import ipaddress
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
+from agent.analysis.diagnosis import literals, pods
+from agent.analysis.diagnosis.recognise import recognise
 from agent.analysis.diagnosis.targets import can_be_a_node
-from agent.model.capture import Interface, Listener, Namespace, Node, NodeObject, Process, Processes
+from agent.model.capture import Configured, Interface, Listener, Namespace, Node, NodeObject, Process, Processes, TextFile
 from agent.model.identity import Identity, Pod
 from agent.model.report import Fact
 from agent.model.settings import KUBELET_PORT, Settings
 
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
-
 # Processes that are, or contain, a kubelet.
 KUBELETS = ("kubelet", "kubelite", "k3s", "k3s-server", "k3s-agent", "rke2")
 ANY_ADDRESS = ("", "*", "0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
-DEFAULTS = ("0.0.0.0/0", "::/0")
 
 
 def identify(node: Node, processes: Processes, node_object: NodeObject | None, settings: Settings) -> Identity:
@@ -44,12 +40,19 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
                 conflicts.append(f"{name}: {first_source} says {', '.join(chosen)}, {source} says {value}")
         return tuple(chosen)
 
+    told = [item for item in processes.configured if item.program in KUBELETS]
+    cni_files = _cni_files(node, processes)
     node_ips = choose("node IP", _node_ips(node, kubelet, node_object, settings))
-    pod_cidrs = choose("pod CIDR", _pod_cidrs(node, kubelet, node_object, settings))
-    ports = choose("kubelet port", _kubelet_ports(kubelet, node_object, settings))
+    cidr_sources = list(_pod_cidrs(node, cni_files, kubelet, told, node_object, settings))
+    pod_cidrs = choose("pod CIDR", cidr_sources)
+    ports = choose("kubelet port", _kubelet_ports(kubelet, told, node_object, settings))
     port = int(ports[0]) if ports else KUBELET_PORT
-    pods = tuple(_pods(node.namespaces, pod_cidrs))
-    facts.extend(Fact(name="pod", value=pod.address, source="its network namespace") for pod in pods)
+    known = {address: f"{pod.namespace}/{pod.name}" for pod in pods.pod_objects(node_object) for address in pod.addresses}
+    here = tuple(pods.find(node, pod_cidrs, node_ips, known))
+    facts.extend(pods.facts(here, known))
+    pod_cidrs, unused = pods.used(pod_cidrs, [cidr for cidr, _ in cidr_sources], here)
+    conflicts.extend(unused)
+    facts.extend(recognise(node, processes, cni_files))
     peers = choose("peer", _peers(node, pod_cidrs, node_ips, settings))
     listener = _listener(processes, port, node_ips)
     conflicts.extend(_foreign_node_ips(node, node_ips))
@@ -58,13 +61,13 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
         node_ips=node_ips,
         pod_cidrs=pod_cidrs,
         kubelet_port=port,
-        pods=pods,
+        pods=here,
         peers=peers,
         kubelet=kubelet,
         listener=listener,
         facts=tuple(facts),
         conflicts=tuple(conflicts),
-        problems=(*_missing(node_ips, pod_cidrs, pods, node.namespaces), *_never_asked((*node_ips, *peers))),
+        problems=(*_missing(node_ips, pod_cidrs, here, node.namespaces), *_never_asked((*node_ips, *peers))),
     )
 
 
@@ -82,33 +85,42 @@ def flag(process: Process | None, name: str) -> str:
 def _node_ips(
     node: Node, kubelet: Process | None, node_object: NodeObject | None, settings: Settings
 ) -> Iterator[tuple[str, str]]:
-    yield from _valid(settings.node_ips, "settings", _address)
+    yield from _valid(settings.node_ips, "settings", literals.address)
     if node_object:
         internal = [address for kind, address in node_object.addresses if kind == "InternalIP"]
-        yield from _valid(internal, "Node object", _address)
-    yield from _valid(_split(flag(kubelet, "node-ip")), "kubelet --node-ip", _address)
+        yield from _valid(internal, "Node object", literals.address)
+    yield from _valid(_split(flag(kubelet, "node-ip")), "kubelet --node-ip", literals.address)
     for route in node.routes:
-        if route.destination in DEFAULTS and route.kind == "unicast":
+        if route.destination in literals.DEFAULTS and route.kind == "unicast":
             addresses = [route.source] if route.source else _global_addresses(node.interfaces, route.interface)
-            yield from _valid(addresses, f"address of {route.interface}, which has the default route", _address)
+            yield from _valid(addresses, f"address of {route.interface}, which has the default route", literals.address)
 
 
-def _pod_cidrs(
-    node: Node, kubelet: Process | None, node_object: NodeObject | None, settings: Settings
+def _pod_cidrs(  # noqa: PLR0913, PLR0917 - one for each source
+    node: Node,
+    cni_files: Sequence[TextFile],
+    kubelet: Process | None,
+    told: Sequence[Configured],
+    node_object: NodeObject | None,
+    settings: Settings,
 ) -> Iterator[tuple[str, str]]:
-    yield from _valid(settings.pod_cidrs, "settings", _network)
+    yield from _valid(settings.pod_cidrs, "settings", literals.network)
     if node_object:
-        yield from _valid(node_object.pod_cidrs, "Node object", _network)
-    yield from _valid(_split(flag(kubelet, "pod-cidr")), "kubelet --pod-cidr", _network)
-    for file in node.cni_files:
-        yield from _valid(_host_local_subnets(file.text), f"CNI configuration {file.path}", _network)
+        yield from _valid(node_object.pod_cidrs, "Node object", literals.network)
+    yield from _valid(_split(flag(kubelet, "pod-cidr")), "kubelet --pod-cidr", literals.network)
+    for item in told:
+        yield from _valid(_split(item.value) if item.key == "podCIDR" else (), f"podCIDR in {item.path}", literals.network)
+    for file in cni_files:
+        yield from _valid(_host_local_subnets(file.text), f"CNI configuration {file.path}", literals.network)
     for interface in node.interfaces:
         if interface.kind == "bridge" and not interface.name.startswith(("docker", "br-", "virbr", "lxc")):
-            found = [str(network) for text in interface.addresses if (network := _network(text)) and not network.is_link_local]
-            yield from _valid(found, f"address of bridge {interface.name}", _network)
+            found = [str(item) for item in literals.networks(interface.addresses) if not item.is_link_local]
+            yield from _valid(found, f"address of bridge {interface.name}", literals.network)
 
 
-def _kubelet_ports(kubelet: Process | None, node_object: NodeObject | None, settings: Settings) -> Iterator[tuple[str, str]]:
+def _kubelet_ports(
+    kubelet: Process | None, told: Sequence[Configured], node_object: NodeObject | None, settings: Settings
+) -> Iterator[tuple[str, str]]:
     if settings.kubelet_port is not None:
         yield str(settings.kubelet_port), "settings"
     if node_object and node_object.kubelet_port:
@@ -116,31 +128,23 @@ def _kubelet_ports(kubelet: Process | None, node_object: NodeObject | None, sett
     given = flag(kubelet, "port")
     if given.isdecimal() and 0 < int(given) < 65536:
         yield given, "kubelet --port"
+    for item in told:
+        if item.key == "port" and item.value.isdecimal() and 0 < int(item.value) < 65536:
+            yield item.value, f"port in {item.path}"
 
 
-def _pods(namespaces: Sequence[Namespace], pod_cidrs: Sequence[str]) -> Iterator[Pod]:
-    networks = [network for text in pod_cidrs if (network := _network(text))]
-    found = []
-    for namespace in namespaces:
-        for interface in namespace.interfaces:
-            for text in interface.addresses:
-                address = _address(text.split("/")[0])
-                if address is None or address.is_loopback or address.is_link_local:
-                    continue
-                if any(address in network for network in networks):
-                    found.append((address, Pod(namespace=namespace.inode, address=str(address), interface=interface.name)))
-    # A stable order: two looks at the same node speak of the same pod first.
-    for _, pod in sorted(found, key=lambda item: (item[0].version, int(item[0]), item[1].namespace)):
-        yield pod
+def _cni_files(node: Node, processes: Processes) -> tuple[TextFile, ...]:
+    """What the runtime reads, and what is in the directories that were named, each file once."""
+    return tuple({file.path: file for file in (*node.cni_files, *processes.cni_files)}.values())
 
 
 def _peers(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], settings: Settings) -> Iterator[tuple[str, str]]:
-    yield from _valid(settings.peers, "settings", _address)
-    own = {str(network) for text in pod_cidrs if (network := _network(text))}
+    yield from _valid(settings.peers, "settings", literals.address)
+    own = {str(network) for text in pod_cidrs if (network := literals.network(text))}
     for route in node.routes:
-        routed = route.gateway and route.destination not in DEFAULTS and route.destination not in own
+        routed = route.gateway and route.destination not in literals.DEFAULTS and route.destination not in own
         if routed and route.gateway not in node_ips:
-            yield from _valid([route.gateway], f"route to {route.destination}", _address)
+            yield from _valid([route.gateway], f"route to {route.destination}", literals.address)
 
 
 def _listener(processes: Processes, port: int, node_ips: Sequence[str]) -> Listener | None:
@@ -217,17 +221,3 @@ def _valid(texts: Iterable[str], source: str, kind: Any) -> Iterator[tuple[str, 
         value = kind(text)
         if value is not None:
             yield str(value), source
-
-
-def _address(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
-
-
-def _network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None

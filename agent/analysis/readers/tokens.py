@@ -7,8 +7,8 @@ string therefore ends at its quote and nowhere else; only a quote that opens a w
 import re
 from collections.abc import Iterator
 
-# Each character is looked at once, however hostile the text: classes are possessive, and a group that repeats can match in one way
-# only. No group is possessive: Python before 3.11.5 (Debian 12 has 3.11.2) then loses what it matched (python/cpython#106052).
+# Each character is looked at once, however hostile the text: classes are possessive, and a group that repeats can match in one
+# way only. No group is possessive: Python before 3.11.5 (Debian 12 has 3.11.2) loses what one matched (python/cpython#106052).
 QUOTED = r'"(?:[^"\\]++|\\.)*"'
 _LINE = re.compile(rf'[ \t]*+[-\[](?:[^"\n]++|(?<=[ \t]){QUOTED}|")*|[^\n]++', re.DOTALL)
 # Only these three part words, as in iptables-restore; Unicode has more blanks, and chain names may hold them.
