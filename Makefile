@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit cover run demo accuracy kill-matrix lost-updates bench fuzz hostile clean
+.PHONY: help setup system fmt check test unit e2e manifests cover run demo accuracy kill-matrix lost-updates bench fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ unit: setup ## the tests that need no privilege, in seconds
 cover: setup ## branch coverage of model and analysis by unit tests; 97 % is the floor, 100 % the aim
 	@$(BIN)/pytest -q -n auto --cov=agent.model --cov=agent.analysis --cov-branch --cov-fail-under=97 \
 	  --cov-report=term-missing:skip-covered tests/unit/analysis tests/unit/model tests/unit/cli tests/unit/service tests/unit/docs tests/unit/render
+
+e2e: setup ## the incident on a real cluster: KUBECONFIG's (load the image there first), else ../shared/cluster
+	@KUBEREACH_E2E=1 $(BIN)/pytest -p no:randomly --timeout 3600 tests/e2e
+
+manifests: setup ## write what is generated under daemonset/: install.yaml and the chart's copies
+	@$(BIN)/python daemonset/generate.py
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)

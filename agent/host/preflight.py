@@ -28,6 +28,7 @@ _PROGRAMS = (
         "matches of ip6tables-nft rules stay hidden, so they are undecided",
     ),
     ("nft", "nft", "nftables", "the nftables rules cannot be read at all"),
+    ("ip", "ip", "iproute2", "the twin cannot be built: one witness less"),
     ("ipset", "ipset", "ipset", "rules that ask for an ipset, where there are some, are undecided"),
 )
 _LOCK = Path("/run/xtables.lock")

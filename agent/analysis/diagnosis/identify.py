@@ -65,7 +65,7 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
         peers=peers,
         kubelet=kubelet,
         listener=listener,
-        facts=tuple(facts),
+        facts=tuple(dict.fromkeys(facts)),
         conflicts=tuple(conflicts),
         problems=(*_missing(node_ips, pod_cidrs, here, node.namespaces), *_never_asked((*node_ips, *peers))),
     )

@@ -1,0 +1,306 @@
+"""The incident on a real cluster, from the image and the manifests as they are."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import NAMESPACE, ROOT, SCRIPTS, Cluster, eventually, run
+
+pytestmark = pytest.mark.timeout(3600)
+FOUR = 1 << 12 | 1 << 13 | 1 << 19 | 1 << 21  # NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN
+
+
+def address(cluster: Cluster, node: str) -> str:
+    addresses = cluster.get("node", node)["status"]["addresses"]
+    return next(str(item["address"]) for item in addresses if item["type"] == "InternalIP")
+
+
+@contextmanager
+def incident(cluster: Cluster, node: str, backend: str) -> Iterator[int]:
+    """Nodes may come in, pods may not: the rules of the real incident behind what is there. Gives the last rule's number."""
+    sources = ["172.31.16.0/20"] if cluster.own else [address(cluster, item["metadata"]["name"]) for item in cluster.nodes()]
+    rules = [
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "-p icmp -j ACCEPT",
+        "-i lo -j ACCEPT",
+        "-p tcp -m conntrack --ctstate NEW -m tcp --dport 22 -j ACCEPT",
+        *(f"-s {source} -j ACCEPT" for source in sources),
+        "-j REJECT --reject-with icmp-host-prohibited",
+    ]
+    placed: list[str] = []
+    try:
+        for rule in rules:
+            cluster.iptables(node, backend, "-A", "INPUT", *rule.split())
+            placed.append(rule)
+        yield cluster.iptables(node, backend, "-S", "INPUT").count("-A INPUT")
+    finally:
+        for rule in reversed(placed):  # the reject first
+            cluster.iptables(node, backend, "-D", "INPUT", *rule.split())
+
+
+def connects(cluster: Cluster, pod: str, target: str) -> str:
+    """What curl in an ordinary pod says of the kubelet's port: the HTTP status, then what it met on the way."""
+    argv = (
+        "curl",
+        "-skS",
+        "--max-time",
+        "5",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        f"https://{target}:10250/metrics/resource",
+    )
+    return cluster.kubectl("exec", pod, "--", *argv, check=False)
+
+
+def fact(report: dict[str, Any], name: str) -> dict[str, str]:
+    return {item["source"]: item["value"] for item in report["facts"] if item["name"] == name}
+
+
+def test_the_image_is_small_and_has_no_compiler(installed: Cluster, workers: list[str]) -> None:
+    size = int(installed.inside(workers[0], "du", "-sxm", "/").split()[0])
+    assert size < 250, f"{size} MiB"
+    found = installed.inside(workers[0], "sh", "-c", "for p in gcc cc g++ ld make pip; do command -v $p; done; true")
+    assert found == ""
+
+
+def test_only_the_broker_has_privilege_and_it_has_four_capabilities(installed: Cluster, workers: list[str]) -> None:
+    # Those of this container: with hostPID it sees every process of the node.
+    script = "for p in /proc/[0-9]*; do cmp -s $p/cgroup /proc/self/cgroup || continue; "
+    script += "if grep -qz agent.host.broker $p/cmdline; then echo BROKER; cat $p/status; "
+    script += "elif grep -qz agent.api.front $p/cmdline; then echo FRONT; cat $p/status; fi; done"
+    text = installed.inside(workers[0], "sh", "-c", f"{script} 2>/dev/null; true")
+    kind, seen = "", set()
+    for line in text.splitlines():
+        word = line.strip()
+        kind = word if word in ("BROKER", "FRONT") else kind
+        name, _, value = word.partition(":")
+        if name == "CapEff":
+            seen.add((kind, int(value, 16)))
+        if name == "Uid":
+            seen.add((kind, f"uid {value.split()[0]}"))
+    assert seen == {("BROKER", FOUR), ("BROKER", "uid 0"), ("FRONT", 0), ("FRONT", "uid 65532")}
+
+
+def test_before_the_incident_pods_reach_their_kubelet(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
+    for node in workers:
+        assert installed.report(node)["state"] == "reachable"
+        assert connects(installed, clients[node], address(installed, node)).startswith("401")
+
+
+def test_who_is_who_is_found_with_its_source(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
+    report = installed.report(workers[0])
+    node = installed.get("node", workers[0])
+    assert fact(report, "node IP")["Node object"] == address(installed, workers[0])
+    assert fact(report, "pod CIDR")["Node object"] == node["spec"]["podCIDR"]
+    pods = fact(report, "pod")
+    assert any(clients[workers[0]] in source for source in pods), pods
+    runtime = node["status"]["nodeInfo"]["containerRuntimeVersion"].partition(":")[0]
+    assert runtime in fact(report, "container runtime").values()
+    if installed.own:  # what a directory of the runtime's own and the kubelet's file say, seen from inside the container
+        assert any(source.startswith("CNI configuration ") for source in fact(report, "pod CIDR"))
+        assert any(source.startswith("podCIDR in ") for source in fact(report, "pod CIDR"))
+        assert fact(report, "node IP")["kubelet --node-ip"] == address(installed, workers[0])
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+def test_the_rule_is_named_on_the_one_node(
+    installed: Cluster, workers: list[str], clients: dict[str, str], backend: str
+) -> None:
+    """With kube-proxy in one backend and the reject in the other, one of the two is the mixed case."""
+    node, other = workers
+    with incident(installed, node, backend) as number:
+        assert "No route to host" in connects(installed, clients[node], address(installed, node))
+        assert connects(installed, clients[node], address(installed, other)).startswith("401")
+        report = installed.report(node)
+        rule = report["explanation"]["decided_by"]
+        assert (report["state"], rule["rule_number"], rule["chain"], rule["backend"]) == ("blocked", number, "INPUT", backend)
+        words = report["findings"][0]["witnesses"]
+        assert {words[witness] for witness in ("model", "probe", "counters", "icmp", "twin")} == {"agrees"}, words
+        assert installed.report(other)["state"] == "reachable"
+        status = installed.ask(node, "/v1/verdict", "-o", "/dev/null", "-w", "%{http_code}")
+        assert status == "503"
+    assert installed.report(node)["state"] == "reachable"
+
+
+def test_the_command_that_the_report_gives_mends_it(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
+    node = workers[0]
+    with incident(installed, node, "nft"):
+        remedy = installed.report(node)["findings"][0]["remedy"]
+        installed.inside(node, *remedy["command"].split())
+        assert connects(installed, clients[node], address(installed, node)).startswith("401")
+        assert installed.report(node)["state"] == "reachable"
+        installed.inside(node, *remedy["undo"].split())
+        assert "No route to host" in connects(installed, clients[node], address(installed, node))
+
+
+def test_memory_stays_under_the_limit(installed: Cluster, workers: list[str]) -> None:
+    for _ in range(10):
+        installed.report(workers[0])
+    pod = installed.get("-n", NAMESPACE, "pod", installed.agent(workers[0]))
+    (status,) = pod["status"]["containerStatuses"]
+    assert (status["restartCount"], status["lastState"]) == (0, {})
+
+
+def test_without_the_api_server_the_node_is_diagnosed_all_the_same(installed: Cluster, workers: list[str]) -> None:
+    if not installed.own:
+        pytest.skip("the API server is not ours to stop")
+    node = workers[0]
+    with incident(installed, node, "nft") as number:
+        with stopped("kube-apiserver"):
+            asked = run(
+                str(SCRIPTS / "cluster.sh"), "node", "n1", "curl", "-sS", "-X", "POST", "http://127.0.0.1:10270/v1/diagnoses"
+            )
+            assert asked
+            report = json.loads(
+                run(str(SCRIPTS / "cluster.sh"), "node", "n1", "curl", "-sS", "http://127.0.0.1:10270/v1/report")
+            )
+        assert report["explanation"]["decided_by"]["rule_number"] == number
+        assert any("Kubernetes API" in problem for problem in report["problems"])
+        assert "Node object" not in fact(report, "pod CIDR")
+        assert fact(report, "pod CIDR")
+    assert "Node object" in fact(eventually("the API answers", lambda: answers(installed, node)), "pod CIDR")
+
+
+def answers(cluster: Cluster, node: str) -> dict[str, Any]:
+    report = cluster.report(node)
+    return report if not any("Kubernetes API" in problem for problem in report["problems"]) else {}
+
+
+@contextmanager
+def stopped(program: str) -> Iterator[None]:
+    """The process of our own cluster that runs `program`, stopped and continued: connections stay, answers do not come."""
+    pids = Path(os.environ.get("CLUSTER_DIR", "/run/kube-lab"), "pids").read_text().split()
+    (pid,) = [int(pid) for pid in pids if Path("/proc", pid, "comm").exists() and runs(pid, program)]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def runs(pid: str, program: str) -> bool:
+    return Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[0].endswith(program.encode())
+
+
+def test_the_agent_may_what_it_needs_and_no_more(installed: Cluster) -> None:
+    def can(verb: str, what: str, *more: str) -> bool:
+        account = f"--as=system:serviceaccount:{NAMESPACE}:kubereach"
+        return installed.kubectl("auth", "can-i", verb, what, account, *more, check=False).startswith("yes")
+
+    allowed = ["get nodes", "list pods -A", "create tokenreviews.authentication.k8s.io", "get reaches.kubereach.dev"]
+    allowed += [
+        "create subjectaccessreviews.authorization.k8s.io",
+        "create reaches.kubereach.dev",
+        "create events",
+        "patch events",
+    ]
+    assert [words for words in allowed if not can(*words.split())] == []
+    assert can("patch", "reaches.kubereach.dev", "--subresource=status")
+    refused = [
+        "list nodes",
+        "watch pods",
+        "get pods",
+        "get secrets",
+        "list secrets",
+        "create pods",
+        "patch nodes",
+        "delete reaches.kubereach.dev",
+    ]
+    refused += ["get nodes/proxy", "update reaches.kubereach.dev", "create pods/exec", "get configmaps"]
+    assert [words for words in refused if can(*words.split())] == []
+
+
+@pytest.mark.parametrize("rule", ["nodes", "pods"])
+def test_each_right_that_is_used_is_needed(installed: Cluster, workers: list[str], rule: str) -> None:
+    role = installed.get("clusterrole", "kubereach-agent")
+    kept = [item for item in role["rules"] if item["resources"] != [rule]]
+    assert len(kept) == len(role["rules"]) - 1
+    without = {"apiVersion": role["apiVersion"], "kind": "ClusterRole", "metadata": {"name": "kubereach-agent"}, "rules": kept}
+    try:
+        installed.kubectl("replace", "-f", "-", stdin=json.dumps(without))
+
+        def refused() -> list[str]:
+            return [
+                problem for problem in installed.report(workers[0])["problems"] if "HTTP 403" in problem and rule in problem
+            ]
+
+        eventually(f"the report says that {rule} were refused", refused)
+    finally:
+        again = {"rules": role["rules"], "metadata": {"labels": role["metadata"]["labels"]}}
+        installed.kubectl("patch", "clusterrole", "kubereach-agent", "--type=merge", "-p", json.dumps(again))
+
+
+def test_the_answers_object(installed: Cluster, workers: list[str]) -> None:
+    """The API server takes an object as the agent would write it, shows it as people want it, and refuses a wrong one."""
+    name = workers[0]
+    base = {"apiVersion": "kubereach.dev/v1alpha1", "kind": "Reach", "metadata": {"name": name}}
+    installed.kubectl("create", "-f", "-", stdin=json.dumps(base | {"spec": {}}))
+    place = "filter INPUT rule 6 (iptables-nft)"
+    status = {
+        "state": "blocked",
+        "cause": "input-reject",
+        "rule": {"place": place, "number": 6},
+        "lookTime": "2026-01-01T00:00:00Z",
+    }
+    try:
+        put(installed, name, status)
+        shown = installed.kubectl("get", "reaches")
+        assert shown.splitlines()[0].split() == ["NAME", "STATE", "CAUSE", "RULE", "FIX", "SINCE", "AGE"]
+        assert all(word in shown.splitlines()[1] for word in (name, "blocked", "input-reject", place))
+        assert "state" in put(installed, name, status | {"state": "fine"}, check=False)
+        assert installed.get("reach", name)["status"]["state"] == "blocked"
+    finally:
+        installed.kubectl("delete", "reach", name)
+
+
+def put(cluster: Cluster, name: str, status: dict[str, Any], *, check: bool = True) -> str:
+    found = cluster.get("reach", name) | {"status": status}
+    return cluster.kubectl(
+        "replace",
+        "--raw",
+        f"/apis/kubereach.dev/v1alpha1/reaches/{name}/status",
+        "-f",
+        "-",
+        stdin=json.dumps(found),
+        check=check,
+    )
+
+
+@pytest.mark.parametrize("overlay", ["read-only", "fix-enabled"])
+def test_the_api_server_takes_the_overlays(installed: Cluster, overlay: str) -> None:
+    text = run("kubectl", "kustomize", str(ROOT / "daemonset" / "overlays" / overlay))
+    assert "daemonset.apps/kubereach" in installed.kubectl("apply", "--dry-run=server", "-f", "-", stdin=text)
+
+
+def test_uninstalling_leaves_nothing(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
+    rules = {backend: installed.iptables(workers[0], backend, "-S") for backend in ("nft", "legacy")}
+    assert not [text for text in rules.values() if "kubereach" in text]
+    installed.kubectl("delete", "--wait", "-f", str(ROOT / "daemonset" / "install.yaml"))
+    kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions,daemonsets,pods,serviceaccounts"
+    assert "kubereach" not in installed.kubectl("get", kinds, "-A", "-o", "name")
+    cleanup = str(ROOT / "daemonset" / "uninstall" / "cleanup.yaml")
+    installed.kubectl("apply", "-f", cleanup)
+
+    def clean() -> bool:
+        status = installed.get("-n", "kubereach-cleanup", "daemonset", "cleanup")["status"]
+        return 0 < status["desiredNumberScheduled"] == status.get("numberReady")
+
+    eventually("the nodes are clean", clean)
+    installed.kubectl("delete", "--wait", "-f", cleanup)
+    for pod in clients.values():
+        installed.kubectl("delete", "pod", pod)
+    if installed.own:
+        assert not Path("/run/kubereach").exists()
+        done = subprocess.run(
+            [str(SCRIPTS / "cluster.sh"), "node", "n1", "ss", "-Hltn"], capture_output=True, text=True, check=True
+        )
+        assert ":10270" not in done.stdout
