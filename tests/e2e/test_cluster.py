@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,13 +155,9 @@ def test_without_the_api_server_the_node_is_diagnosed_all_the_same(installed: Cl
     node = workers[0]
     with incident(installed, node, "nft") as number:
         with stopped("kube-apiserver"):
-            asked = run(
-                str(SCRIPTS / "cluster.sh"), "node", "n1", "curl", "-sS", "-X", "POST", "http://127.0.0.1:10270/v1/diagnoses"
-            )
-            assert asked
-            report = json.loads(
-                run(str(SCRIPTS / "cluster.sh"), "node", "n1", "curl", "-sS", "http://127.0.0.1:10270/v1/report")
-            )
+            root = ("curl", "-sS", "--unix-socket", f"/run/kubereach/{node}/kubereach.sock")
+            run(*root, "-X", "POST", "http://localhost/v1/diagnoses")
+            report = json.loads(run(*root, "http://localhost/v1/report"))
         assert report["explanation"]["decided_by"]["rule_number"] == number
         assert any("Kubernetes API" in problem for problem in report["problems"])
         assert "Node object" not in fact(report, "pod CIDR")
@@ -221,12 +216,7 @@ def test_the_agent_may_what_it_needs_and_no_more(installed: Cluster) -> None:
 
 @pytest.mark.parametrize("rule", ["nodes", "pods"])
 def test_each_right_that_is_used_is_needed(installed: Cluster, workers: list[str], rule: str) -> None:
-    role = installed.get("clusterrole", "kubereach-agent")
-    kept = [item for item in role["rules"] if item["resources"] != [rule]]
-    assert len(kept) == len(role["rules"]) - 1
-    without = {"apiVersion": role["apiVersion"], "kind": "ClusterRole", "metadata": {"name": "kubereach-agent"}, "rules": kept}
-    try:
-        installed.kubectl("replace", "-f", "-", stdin=json.dumps(without))
+    with without(installed, rule):
 
         def refused() -> list[str]:
             return [
@@ -234,32 +224,115 @@ def test_each_right_that_is_used_is_needed(installed: Cluster, workers: list[str
             ]
 
         eventually(f"the report says that {rule} were refused", refused)
-    finally:
-        again = {"rules": role["rules"], "metadata": {"labels": role["metadata"]["labels"]}}
-        installed.kubectl("patch", "clusterrole", "kubereach-agent", "--type=merge", "-p", json.dumps(again))
 
 
-def test_the_answers_object(installed: Cluster, workers: list[str]) -> None:
-    """The API server takes an object as the agent would write it, shows it as people want it, and refuses a wrong one."""
-    name = workers[0]
-    base = {"apiVersion": "kubereach.dev/v1alpha1", "kind": "Reach", "metadata": {"name": name}}
-    installed.kubectl("create", "-f", "-", stdin=json.dumps(base | {"spec": {}}))
-    place = "filter INPUT rule 6 (iptables-nft)"
-    status = {
-        "state": "blocked",
-        "cause": "input-reject",
-        "rule": {"place": place, "number": 6},
-        "lookTime": "2026-01-01T00:00:00Z",
-    }
+@contextmanager
+def without(cluster: Cluster, resource: str) -> Iterator[None]:
+    """The agent's role without the rule for one resource."""
+    role = cluster.get("clusterrole", "kubereach-agent")
+    kept = [item for item in role["rules"] if resource not in item["resources"]]
+    assert len(kept) == len(role["rules"]) - 1
     try:
-        put(installed, name, status)
-        shown = installed.kubectl("get", "reaches")
-        assert shown.splitlines()[0].split() == ["NAME", "STATE", "CAUSE", "RULE", "FIX", "SINCE", "AGE"]
-        assert all(word in shown.splitlines()[1] for word in (name, "blocked", "input-reject", place))
-        assert "state" in put(installed, name, status | {"state": "fine"}, check=False)
-        assert installed.get("reach", name)["status"]["state"] == "blocked"
+        cluster.kubectl("patch", "clusterrole", "kubereach-agent", "--type=merge", "-p", json.dumps({"rules": kept}))
+        yield
     finally:
-        installed.kubectl("delete", "reach", name)
+        cluster.kubectl("patch", "clusterrole", "kubereach-agent", "--type=merge", "-p", json.dumps({"rules": role["rules"]}))
+
+
+def test_kubectl_get_reaches_names_node_and_rule(installed: Cluster, workers: list[str]) -> None:
+    node, other = workers
+    with incident(installed, node, "nft") as number:
+        installed.report(node)
+
+        def named() -> list[str]:
+            lines = installed.kubectl("get", "reaches").splitlines()
+            assert lines[0].split() == ["NAME", "STATE", "CAUSE", "RULE", "FIX", "SINCE", "AGE"]
+            words = (node, " blocked ", " input-reject ", f"filter INPUT rule {number} (iptables-nft)")
+            return [line for line in lines if all(word in line for word in words)]
+
+        eventually("the object names the rule", named)
+        assert installed.get("reach", other)["status"]["state"] == "reachable"
+        wrong = {"state": "fine", "lookTime": "2026-01-01T00:00:00Z"}
+        assert "status.state" in put(installed, node, wrong, check=False)
+        assert installed.get("reach", node)["status"]["state"] == "blocked"  # the schema refused the other one
+        told = installed.kubectl("get", "events", "-n", "default", "-o", "jsonpath={.items[*].reason}")
+        assert "KubeletBlocked" in told
+    installed.report(node)
+    eventually("the object says that it is over", lambda: installed.get("reach", node)["status"]["state"] == "reachable")
+
+
+def test_a_wish_in_the_object_is_a_new_look(installed: Cluster, workers: list[str]) -> None:
+    wished = "2026-01-02T03:04:05Z"
+    installed.kubectl("patch", "reach", workers[0], "--type=merge", "-p", json.dumps({"spec": {"runRequestTime": wished}}))
+
+    def honoured() -> bool:
+        return bool(installed.get("reach", workers[0])["status"].get("runRequestTime") == wished)
+
+    eventually("the wish is honoured", honoured)
+
+
+def test_callers_are_judged_by_the_api_server(installed: Cluster, workers: list[str]) -> None:
+    """TokenReview and SubjectAccessReview, over TLS on the node's address."""
+    node = workers[0]
+    people = {"apiVersion": "v1", "kind": "List", "items": [account("viewer"), account("stranger"), binding("viewer")]}
+    installed.kubectl("apply", "-f", "-", stdin=json.dumps(people))
+    try:
+        assert {name: status(installed, node, token(installed, name)) for name in ("viewer", "stranger")} == {
+            "viewer": "200",
+            "stranger": "403",
+        }
+        assert status(installed, node, "") == "401"
+        assert status(installed, node, "nonsense") == "401"
+        assert status(installed, node, token(installed, "viewer", audience="elsewhere")) == "401"
+        assert status(installed, node, token(installed, "viewer"), "/v1/capture") == "403"
+        for rule in ("tokenreviews", "subjectaccessreviews"):  # each is needed
+            with without(installed, rule):
+                eventually(
+                    f"nobody is let in without {rule}", lambda: status(installed, node, token(installed, "viewer")) == "503"
+                )
+    finally:
+        installed.kubectl("delete", "-f", "-", stdin=json.dumps(people))
+
+
+def account(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
+
+
+def binding(name: str) -> dict[str, Any]:
+    group = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": f"e2e-{name}"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "kubereach-viewer"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
+    }
+
+
+def token(cluster: Cluster, name: str, audience: str = "kubereach.dev") -> str:
+    return cluster.kubectl("create", "token", name, "--audience", audience).strip()
+
+
+def status(cluster: Cluster, node: str, bearer: str, path: str = "/v1/report") -> str:
+    header = ("-H", f"Authorization: Bearer {bearer}") if bearer else ()
+    url = f"https://{address(cluster, node)}:10270{path}"
+    return cluster.inside(node, "curl", "-sSk", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", *header, url)
+
+
+def test_the_fix_by_curl_and_its_end(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
+    node = workers[0]
+    with incident(installed, node, "nft"):
+        plan = installed.post(node, "/v1/plans", {})
+        fix = installed.post(node, "/v1/fixes", {"plan": plan["id"]})
+        assert "id" in fix, fix
+        assert connects(installed, clients[node], address(installed, node)).startswith("401")
+        assert installed.post(node, f"/v1/fixes/{fix['id']}/confirm", {"lease": 20})["state"] == "confirmed"
+
+        def over() -> bool:
+            return "No route to host" in connects(installed, clients[node], address(installed, node))
+
+        eventually("the lease ends", over)
+        eventually("its rule is gone", lambda: "kubereach:" not in installed.iptables(node, "nft", "-S", "INPUT"))
 
 
 def put(cluster: Cluster, name: str, status: dict[str, Any], *, check: bool = True) -> str:
@@ -284,7 +357,8 @@ def test_the_api_server_takes_the_overlays(installed: Cluster, overlay: str) -> 
 def test_uninstalling_leaves_nothing(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
     rules = {backend: installed.iptables(workers[0], backend, "-S") for backend in ("nft", "legacy")}
     assert not [text for text in rules.values() if "kubereach" in text]
-    installed.kubectl("delete", "--wait", "-f", str(ROOT / "daemonset" / "install.yaml"))
+    overlay = run("kubectl", "kustomize", str(ROOT / "daemonset" / "overlays" / "fix-enabled"))
+    installed.kubectl("delete", "--wait", "-f", "-", stdin=overlay)
     kinds = "namespaces,clusterroles,clusterrolebindings,customresourcedefinitions,daemonsets,pods,serviceaccounts"
     assert "kubereach" not in installed.kubectl("get", kinds, "-A", "-o", "name")
     cleanup = str(ROOT / "daemonset" / "uninstall" / "cleanup.yaml")
@@ -300,7 +374,4 @@ def test_uninstalling_leaves_nothing(installed: Cluster, workers: list[str], cli
         installed.kubectl("delete", "pod", pod)
     if installed.own:
         assert not Path("/run/kubereach").exists()
-        done = subprocess.run(
-            [str(SCRIPTS / "cluster.sh"), "node", "n1", "ss", "-Hltn"], capture_output=True, text=True, check=True
-        )
-        assert ":10270" not in done.stdout
+        assert ":10270" not in run(str(SCRIPTS / "cluster.sh"), "node", "n1", "ss", "-Hltn")

@@ -6,7 +6,6 @@ decides nothing of the diagnosis; it tells whose node this is. More than one ans
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from agent.model.capture import Node, Processes, TextFile
@@ -85,7 +84,7 @@ def _runtimes(processes: Processes) -> Iterator[tuple[str, str]]:
     for process in processes.processes:
         for argument in process.argv if process.name in ("kubelet", "kubelite") else ():
             name, _, value = argument.partition("=")
-            if name == "--container-runtime-endpoint" and (found := _RUNTIME_ENDPOINTS.get(PurePosixPath(value).name)):
+            if name == "--container-runtime-endpoint" and (found := _RUNTIME_ENDPOINTS.get(value.rpartition("/")[2])):
                 yield found, f"{process.name} {name}"
     names = {process.name for process in processes.processes}
     for name, found in _RUNTIME_PROCESSES.items():
@@ -99,7 +98,7 @@ def _plugins(node: Node, processes: Processes, cni_files: Sequence[TextFile]) ->
             if kind in _PLUGIN_TYPES:
                 yield _PLUGIN_TYPES[kind], f"CNI configuration {file.path}"
         for part, name in _PLUGIN_FILES.items():
-            if part in PurePosixPath(file.path).name:
+            if part in file.path.rpartition("/")[2]:
                 yield name, f"CNI configuration {file.path}"
     for process in processes.processes:
         if process.name in _PLUGIN_PROCESSES:
