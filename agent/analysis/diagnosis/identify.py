@@ -4,11 +4,10 @@ Sources are asked in order of authority: what the operator set, what the API say
 CNI was told, what the interfaces show. The first answer is used; later ones that differ become conflicts, not silence.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from agent.analysis.diagnosis import literals, pods
+from agent.analysis.diagnosis import cni, literals, pods
 from agent.analysis.diagnosis.recognise import recognise
 from agent.analysis.diagnosis.targets import can_be_a_node
 from agent.model.capture import Configured, Interface, Listener, Namespace, Node, NodeObject, Process, Processes, TextFile
@@ -41,7 +40,7 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
         return tuple(chosen)
 
     told = [item for item in processes.configured if item.program in KUBELETS]
-    cni_files = _cni_files(node, processes)
+    cni_files = cni.files(node, processes)
     node_ips = choose("node IP", _node_ips(node, kubelet, node_object, settings))
     cidr_sources = list(_pod_cidrs(node, cni_files, kubelet, told, node_object, settings))
     pod_cidrs = choose("pod CIDR", cidr_sources)
@@ -111,7 +110,7 @@ def _pod_cidrs(  # noqa: PLR0913, PLR0917 - one for each source
     for item in told:
         yield from _valid(_split(item.value) if item.key == "podCIDR" else (), f"podCIDR in {item.path}", literals.network)
     for file in cni_files:
-        yield from _valid(_host_local_subnets(file.text), f"CNI configuration {file.path}", literals.network)
+        yield from _valid(cni.subnets(file.text), f"CNI configuration {file.path}", literals.network)
     for interface in node.interfaces:
         if interface.kind == "bridge" and not interface.name.startswith(("docker", "br-", "virbr", "lxc")):
             found = [str(item) for item in literals.networks(interface.addresses) if not item.is_link_local]
@@ -131,11 +130,6 @@ def _kubelet_ports(
     for item in told:
         if item.key == "port" and item.value.isdecimal() and 0 < int(item.value) < 65536:
             yield item.value, f"port in {item.path}"
-
-
-def _cni_files(node: Node, processes: Processes) -> tuple[TextFile, ...]:
-    """What the runtime reads, and what is in the directories that were named, each file once."""
-    return tuple({file.path: file for file in (*node.cni_files, *processes.cni_files)}.values())
 
 
 def _peers(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], settings: Settings) -> Iterator[tuple[str, str]]:
@@ -180,31 +174,6 @@ def _never_asked(addresses: Sequence[str]) -> Iterator[str]:
     for address in addresses:
         if not can_be_a_node(address):
             yield f"{address} cannot be a node's address, so nothing is sent there"
-
-
-def _host_local_subnets(text: str) -> list[str]:
-    """Subnets of host-local IPAM in a CNI configuration (plugins/ipam/host-local: `subnet` or `ranges[][].subnet`)."""
-    try:
-        config = json.loads(text)
-    except ValueError:
-        return []
-    return [subnet for ipam in _ipams(config) for subnet in _subnets(ipam)]
-
-
-def _ipams(config: Any) -> Iterator[dict[str, Any]]:
-    plugins = config.get("plugins", [config]) if isinstance(config, dict) else []
-    for plugin in plugins if isinstance(plugins, list) else []:
-        if isinstance(plugin, dict) and isinstance(ipam := plugin.get("ipam"), dict):
-            yield ipam
-
-
-def _subnets(ipam: dict[str, Any]) -> Iterator[str]:
-    ranges = ipam.get("ranges", [])
-    groups = [[ipam], *(ranges if isinstance(ranges, list) else [])]
-    for group in groups:
-        for entry in group if isinstance(group, list) else []:
-            if isinstance(entry, dict) and isinstance(subnet := entry.get("subnet"), str):
-                yield subnet
 
 
 def _global_addresses(interfaces: Sequence[Interface], name: str) -> list[str]:

@@ -4,10 +4,9 @@ By what is there to see: processes, the plugin types and names of CNI files, whe
 decides nothing of the diagnosis; it tells whose node this is. More than one answer is an answer, too: all are named.
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from agent.analysis.diagnosis import cni
 from agent.model.capture import Node, Processes, TextFile
 from agent.model.report import Fact
 
@@ -94,7 +93,7 @@ def _runtimes(processes: Processes) -> Iterator[tuple[str, str]]:
 
 def _plugins(node: Node, processes: Processes, cni_files: Sequence[TextFile]) -> Iterator[tuple[str, str]]:
     for file in cni_files:
-        for kind in _types(file.text):
+        for kind in cni.plugin_types(file.text):
             if kind in _PLUGIN_TYPES:
                 yield _PLUGIN_TYPES[kind], f"CNI configuration {file.path}"
         for part, name in _PLUGIN_FILES.items():
@@ -121,20 +120,3 @@ def _distributions(processes: Processes, cni_files: Sequence[TextFile]) -> Itera
         for beginning, name in _DISTRIBUTION_PATHS.items():
             if file.path.startswith(beginning):
                 yield name, f"CNI configuration {file.path}"
-
-
-def _types(text: str) -> Iterator[str]:
-    """The plugin types of a CNI configuration, delegates of a meta-plugin (multus) included."""
-    try:
-        config: Any = json.loads(text)
-    except ValueError:
-        return
-    pending = [config]
-    while pending:
-        item = pending.pop()
-        if not isinstance(item, dict):
-            continue
-        if isinstance(kind := item.get("type"), str):
-            yield kind
-        for key in ("plugins", "delegates"):
-            pending += nested if isinstance(nested := item.get(key), list) else []
