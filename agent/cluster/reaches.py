@@ -52,7 +52,10 @@ class Reaches:
 
 
 def to_status(reach: Reach) -> dict[str, Any]:
-    """The status as JSON, by the names of the CRD. Null removes what an earlier answer had."""
+    """The status as JSON, by the names of the CRD. Null removes what an earlier answer had.
+
+    Empty values are null or left out: that means the same, and there are API servers that refuse `""` and `false` as null.
+    """
     rule, fix = reach.rule, reach.fix
     blocked = {"reachable": "True", "degraded": "True", "blocked": "False"}.get(reach.state, "Unknown")
     reason = "".join(part.capitalize() for part in reach.cause.split("-")) or reach.state.capitalize()
@@ -60,20 +63,22 @@ def to_status(reach: Reach) -> dict[str, Any]:
         "type": "Reachable",
         "status": blocked,
         "reason": reason or "Unknown",
-        "message": reach.summary,
+        "message": reach.summary or "Not known.",
         "lastTransitionTime": reach.transition_time,
     }
     return {
         "state": reach.state,
-        "cause": reach.cause,
-        "summary": reach.summary,
+        "cause": reach.cause or None,
+        "summary": reach.summary or None,
         "rule": _present(rule, {"place", "text", "backend", "family", "hook", "table", "chain", "number", "policy"}),
-        "findings": [{"code": each.code, "severity": each.severity, "message": each.message} for each in reach.findings],
+        "findings": [
+            _filled({"code": each.code, "severity": each.severity, "message": each.message}) for each in reach.findings
+        ],
         "vantages": [_vantage(each) for each in reach.vantages],
         "fix": {
             "id": fix.id,
             "state": fix.state,
-            "rule": fix.rule,
+            "rule": fix.rule or None,
             "appliedTime": fix.applied_time or None,
             "expiryTime": fix.expiry_time or None,
         }
@@ -82,8 +87,8 @@ def to_status(reach: Reach) -> dict[str, Any]:
         "nodeAddresses": list(reach.node_addresses),
         "podCIDRs": list(reach.pod_cidrs),
         "kubeletPort": reach.kubelet_port,
-        "inputFingerprint": reach.fingerprint,
-        "agentVersion": reach.agent_version,
+        "inputFingerprint": reach.fingerprint or None,
+        "agentVersion": reach.agent_version or None,
         "lookTime": reach.look_time,
         "transitionTime": reach.transition_time,
         "runRequestTime": reach.honoured or None,
@@ -98,8 +103,8 @@ def from_object(found: Any) -> Reach:
     return Reach(
         node=_name(found),
         state=status.get("state", ""),
-        cause=status.get("cause", ""),
-        summary=status.get("summary", ""),
+        cause=status.get("cause") or "",
+        summary=status.get("summary") or "",
         rule=ReachRule(**{key: rule[key] for key in ReachRule.__dataclass_fields__ if rule.get(key) is not None})
         if rule
         else None,
@@ -123,7 +128,7 @@ def from_object(found: Any) -> Reach:
         fix=ReachFix(
             id=fix.get("id", ""),
             state=fix.get("state", ""),
-            rule=fix.get("rule", ""),
+            rule=fix.get("rule") or "",
             applied_time=fix.get("appliedTime") or "",
             expiry_time=fix.get("expiryTime") or "",
         )
@@ -132,8 +137,8 @@ def from_object(found: Any) -> Reach:
         node_addresses=tuple(status.get("nodeAddresses") or ()),
         pod_cidrs=tuple(status.get("podCIDRs") or ()),
         kubelet_port=status.get("kubeletPort"),
-        fingerprint=status.get("inputFingerprint", ""),
-        agent_version=status.get("agentVersion", ""),
+        fingerprint=status.get("inputFingerprint") or "",
+        agent_version=status.get("agentVersion") or "",
         look_time=status.get("lookTime") or "",
         transition_time=status.get("transitionTime") or "",
         requested=spec.get("runRequestTime") or "",
@@ -149,18 +154,23 @@ def _name(found: Any) -> str:
 
 def _present(value: Any, names: set[str]) -> dict[str, Any] | None:
     """The fields of a value; null for each that it does not have, so that a merge patch takes the old one away."""
-    return {name: getattr(value, name) for name in sorted(names)} if value is not None else None
+    return {name: getattr(value, name) or None for name in sorted(names)} if value is not None else None
 
 
 def _vantage(each: ReachVantage) -> dict[str, Any]:
-    whole = {
-        "vantage": each.vantage,
-        "from": each.source,
-        "to": each.to,
-        "outcome": each.outcome,
-        "errno": each.errno,
-        "icmp": each.icmp,
-        "httpStatus": each.http_status,
-        "milliseconds": each.milliseconds,
-    }
-    return {name: value for name, value in whole.items() if value not in (None, "")}
+    return _filled(
+        {
+            "vantage": each.vantage,
+            "from": each.source,
+            "to": each.to,
+            "outcome": each.outcome,
+            "errno": each.errno,
+            "icmp": each.icmp,
+            "httpStatus": each.http_status,
+            "milliseconds": each.milliseconds,
+        }
+    )
+
+
+def _filled(whole: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in whole.items() if value}

@@ -8,7 +8,7 @@ import pytest
 from agent.cluster.connection import ClusterError, Connection, configuration, connect
 from agent.cluster.events import Events
 from agent.cluster.reaches import Reaches, from_object, to_status
-from agent.model.reach import Reach, ReachRule
+from agent.model.reach import Reach, ReachFinding, ReachRule
 from tests.unit.render.test_fleet import BLOCKED
 
 FULL = replace(
@@ -143,3 +143,24 @@ def test_without_a_configuration_there_is_a_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KUBECONFIG", "/nowhere/config:/other")
     with pytest.raises(ClusterError, match="the cluster's configuration /nowhere/config failed"):
         connect()
+
+
+def test_no_empty_value_is_written() -> None:
+    """Some API servers take `""` and `false` for null, which the schema refuses."""
+
+    def empties(value: object) -> list[object]:
+        if isinstance(value, dict):
+            return [each for item in value.values() for each in empties(item)]
+        if isinstance(value, list):
+            return [each for item in value for each in empties(item)]
+        return [value] if value in ("", False) and value is not None else []
+
+    bare = Reach(
+        node="w2",
+        state="reachable",
+        look_time="2026-01-01T00:00:00Z",
+        transition_time="2026-01-01T00:00:00Z",
+        rule=ReachRule(place="filter INPUT policy"),
+        findings=(ReachFinding(code="c", severity="info"),),
+    )
+    assert empties(to_status(bare)) == []
