@@ -248,7 +248,7 @@ def test_kubectl_get_reaches_names_node_and_rule(installed: Cluster, workers: li
         def named() -> list[str]:
             lines = installed.kubectl("get", "reaches").splitlines()
             assert lines[0].split() == ["NAME", "STATE", "CAUSE", "RULE", "FIX", "SINCE", "AGE"]
-            words = (node, " blocked ", f" {cause} ", f"filter INPUT rule {number} (iptables-nft)")
+            words = (node, " blocked ", f" {cause} ", f"rule {number} of filter INPUT (iptables-nft)")
             return [line for line in lines if all(word in line for word in words)]
 
         eventually("the object names the rule", named)
