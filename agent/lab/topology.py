@@ -113,6 +113,8 @@ def build(pod_cidrs: Sequence[str] = (POD_CIDR,), *, ipv6: bool = False) -> None
     _private_run()
     for place in (NODE, PEER, METRICS_SERVER, WEB):
         _make_namespace(place.namespace)
+        if ipv6:
+            _skip_duplicate_detection(place.namespace)
     _configure(NODE.namespace, _node_links(), _node_addresses(NODE, PEER))
     _configure(PEER.namespace, _node_addresses(PEER, NODE))
     for pod in (METRICS_SERVER, WEB):
@@ -126,7 +128,7 @@ def build(pod_cidrs: Sequence[str] = (POD_CIDR,), *, ipv6: bool = False) -> None
 
 
 def _add_ipv6() -> None:
-    """The second address family, without duplicate address detection: nobody else is here, and it takes a second."""
+    """The second address family; no global address waits for duplicate address detection, as nobody else is here."""
     for node, other in ((NODE, PEER), (PEER, NODE)):
         _configure(
             node.namespace,
@@ -169,6 +171,15 @@ def _private_run() -> None:
 def _make_namespace(path: Path) -> None:
     path.touch()
     perform(("unshare", f"--net={path}", "--", "true"))
+
+
+def _skip_duplicate_detection(namespace: Path) -> None:
+    """Lets links made later have their link-local address at once.
+
+    For a second after it comes up a link-local address is tentative, and a router without one cannot ask for a neighbour
+    on behalf of a forwarded packet (`ndisc_solicit` in net/ipv6/ndisc.c): the first pod to reach another node would time out.
+    """
+    perform(within(namespace, "sh", "-ec", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"))
 
 
 def _configure(namespace: Path, *lines: tuple[str, ...], version: int = 4) -> None:
