@@ -13,9 +13,11 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -59,9 +61,12 @@ def _spread(times: Sequence[float]) -> str:
 def _serve_and_measure(name: str, backend: str) -> tuple[list[float], list[float], dict[str, float]]:
     """Times back to back, times with pauses, and the stages' medians of the first."""
     command = [*KUBEREACH, "lab", "serve", name, "--backend", backend, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
+    ):
         try:
-            base = _address(server)
+            base = _address(server, log)
             with httpx.Client(base_url=base, timeout=30) as client:
                 together = [_one(client, 0) for _ in range(WARM_UP + RUNS)][WARM_UP:]
                 spaced = [_one(client, PAUSE) for _ in range(RUNS)]
@@ -75,12 +80,14 @@ def _serve_and_measure(name: str, backend: str) -> tuple[list[float], list[float
     return [each for each, _ in together], [each for each, _ in spaced], medians
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def _address(server: subprocess.Popen[str], log: IO[str]) -> str:
     for line in server.stdout or ():
         found = re.search(r"127\.0\.0\.1:\d+", line)
         if found:
             return f"http://{found[0]}"
-    raise SystemExit(f"the lab did not start: exit {server.wait()}")
+    status = server.wait()
+    log.seek(0)
+    raise SystemExit(f"the lab did not start: exit {status}\n{log.read()}")
 
 
 def _one(client: httpx.Client, pause: float) -> tuple[float, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -40,6 +41,14 @@ class StandIn(BaseHTTPRequestHandler):
         pass
 
 
+class Impatient(ThreadingHTTPServer):
+    """Does not print that a client which gave up had gone; what else goes wrong is printed."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 GOOD = {
     "authenticated": True,
     "audiences": [AUDIENCE],
@@ -51,7 +60,7 @@ GOOD = {
 def api(tmp_path, monkeypatch):
     for name in ("KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
+    server = Impatient(("127.0.0.1", 0), StandIn)
     server.daemon_threads, server.asked, server.code = True, [], 201
     server.hang, server.release = threading.Event(), threading.Event()
     server.token, server.access = dict(GOOD), {"allowed": True}
