@@ -5,6 +5,7 @@ walk of the chain, everything else goes on. Both backends' parsers emit the same
 What a parser does not understand becomes `Unsure` (a test) or `Unclear` (an action): it is never dropped and never guessed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -272,10 +273,13 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A named list of rules; with `base` it hangs on a hook. `unread`: it has rules that nobody asked for, and shows none."""
+    """A named list of rules; with `base` it hangs on a hook. `unread`: it has rules that nobody asked for, and shows none.
+
+    `rules` is a tuple, or a row that is read when it is looked at.
+    """
 
     name: str
-    rules: tuple[Rule, ...]
+    rules: Sequence[Rule]
     base: Base | None = None
     unread: bool = False
 

@@ -1,20 +1,21 @@
 """Reads iptables-save, ip6tables-save and `iptables -S`, of either backend and any age, into a ruleset.
 
 It never raises and loses nothing: a line that looks like a rule but is not understood is kept as a rule that may do
-anything, and every line that could not be read has its sentence in `problems`.
+anything and says why, and every line that is no rule and could not be read has its sentence in `problems`.
 
-Lines are first sorted to their chains as they are, and understood when the names of all chains are known: through shapes.py
-where a rule is one of many alike, else word by word. A rule keeps its line, and nothing else is kept twice.
+Rules are first sorted to their chains as they are, and understood chain by chain when somebody looks (late.py): through
+shapes.py where a rule is one of many alike, else word by word. A rule keeps its line, and nothing else is kept twice.
 """
 
 import re
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent.analysis.readers.iptables_rule import ANYTHING, parse_counter, read_words
+from agent.analysis.readers.late import LateRules, Lines
 from agent.analysis.readers.shapes import Shapes
-from agent.analysis.readers.tokens import logical_lines, without_words, words
+from agent.analysis.readers.tokens import Stretch, stretches, without_words, words
 from agent.model.ruleset import (
     Backend,
     Base,
@@ -46,52 +47,47 @@ _EDITS = {"-I", "--insert", "-R", "--replace", "-D", "--delete", "-F", "--flush"
 
 @dataclass(slots=True)
 class _Chain:
-    """`lines` are those of its rules as they stand in the text, `numbers` the lines' numbers, `edits` those that edit it."""
+    """`lines` are those of its rules, `edits` those that edit it."""
 
+    lines: Lines
     policy: str = ""
     counter: Counter | None = None
     declared: bool = False
-    lines: list[str] = field(default_factory=list)
-    numbers: "array[int]" = field(default_factory=lambda: array("L"))
     edits: list[str] = field(default_factory=list)
-
-    def add(self, number: int, line: str) -> None:
-        self.lines.append(line)
-        self.numbers.append(number)
 
 
 @dataclass(slots=True)
 class _Table:
-    name: str
+    text: str
+    name: str = ""
     chains: dict[str, _Chain] = field(default_factory=dict)
 
     def chain(self, name: str) -> _Chain:
         found = self.chains.get(name)
         if found is None:
-            found = self.chains[name] = _Chain()
+            found = self.chains[name] = _Chain(Lines(self.text))
         return found
 
 
 class _Reader:
-    """Collects tables line by line; rules are understood at the end, when all chain names are known."""
+    """Collects tables stretch by stretch; rules are understood at the end or later, when all chain names are known."""
 
-    def __init__(self, backend: Backend, family: str) -> None:
-        self.backend, self.family = backend, family
+    def __init__(self, text: str, backend: Backend, family: str) -> None:
+        self.text, self.backend, self.family = text, backend, family
         self.tables: dict[str, _Table] = {}
         self.table: _Table | None = None
-        self.listed = _Table("")  # what stood outside any table: `iptables -S`
+        self.listed = _Table(text)  # what stood outside any table: `iptables -S`
         self.adrift = False  # chains of iptables-save without its table lines, or rules beside the tables
         self.problems: list[str] = []
         self.strange = 0  # lines that are nothing of iptables-save's
 
-    def read(self, number: int, line: str) -> None:
-        """Takes one logical line."""
-        if line.startswith("-A "):  # nearly all lines of a large text
-            split = line.split(maxsplit=2)
-            if len(split) > 1:
-                (self.table or self.listed).chain(split[1]).add(number, line)
-                return
-        if line[0] == "#":
+    def read(self, stretch: Stretch) -> None:
+        """Takes one stretch of the text."""
+        if stretch.chain:
+            (self.table or self.listed).chain(stretch.chain).lines.add(stretch.start, stretch.end)
+            return
+        line, number = self.text[stretch.start : stretch.end].strip(" \t\r"), stretch.number
+        if not line or line[0] == "#":
             return
         if line[0] == "*":
             self._open(number, line[1:].strip())
@@ -99,7 +95,7 @@ class _Reader:
             self._declare(number, line)
         elif line == "COMMIT":
             self.table = None
-        elif not self._read_command(number, line):
+        elif not self._read_command(stretch, line):
             self.strange += 1
             if self.strange <= _QUOTED:
                 self.problems.append(f"Line {number} is not understood: {line}")
@@ -107,7 +103,7 @@ class _Reader:
     def _open(self, number: int, name: str) -> None:
         if name in self.tables:
             self.problems.append(f"Line {number}: table {name} is given a second time; only the last one is used.")
-        self.table = self.tables[name] = _Table(name)
+        self.table = self.tables[name] = _Table(self.text, name)
 
     def _declare(self, number: int, line: str) -> None:
         found = _DECLARATION.fullmatch(line)
@@ -120,14 +116,14 @@ class _Reader:
         chain.declared, chain.policy = True, (found[2] or "-").lower()
         chain.counter = parse_counter((found[3], found[4])) if found[3] else None
 
-    def _read_command(self, number: int, line: str) -> bool:
+    def _read_command(self, stretch: Stretch, line: str) -> bool:
         """A line that starts with a command, or with a counter and a command. False when it is none."""
         counts = _COUNTS.match(line)
         split = (line if counts is None else line[counts.end() :]).split(maxsplit=2)
         table = self.table or self.listed
         command, name = (*split, "", "")[:2]
         if command in ("-A", "--append") and name:
-            table.chain(name).add(number, line)
+            table.chain(name).lines.add(stretch.start, stretch.end)
         elif command in ("-N", "--new-chain") and name:
             table.chain(name).declared = True
         elif command in ("-P", "--policy") and len(split) > 2:
@@ -135,7 +131,7 @@ class _Reader:
             chain.declared, chain.policy = True, rest[0].lower()
             chain.counter = parse_counter(tuple(rest[2:4])) if rest[1:2] == ["-c"] else None
         elif command in _EDITS and name:
-            self.problems.append(f"Line {number} edits a chain, which a saved ruleset does not: {line}")
+            self.problems.append(f"Line {stretch.number} edits a chain, which a saved ruleset does not: {line}")
             table.chain(name).edits.append(line)
         else:
             return False
@@ -162,7 +158,9 @@ class _Reader:
         return Table(self.backend, self.family, table.name, chains)
 
     def _finish_chain(self, table: str, name: str, chain: _Chain, shapes: Shapes) -> Chain:
-        rules = tuple(self._finish_rules(name, chain, shapes))
+        rules: Sequence[Rule] = LateRules(chain.lines, partial(_understand, name, tuple(chain.edits), self.family, shapes))
+        if chain.edits:
+            rules = tuple(rules)  # they are rules, too, of which the lines know nothing
         hook = _HOOKS.get(name)
         if hook is None or table not in _PRIORITIES:
             if hook is not None:
@@ -175,37 +173,37 @@ class _Reader:
         elif chain.policy not in ("accept", "drop"):
             why = f"The policy {chain.policy} of chain {name} in table {table} is not understood."
             self.problems.append(why)
-            rules += (Rule(len(rules) + 1, f":{name} {chain.policy}", (Unclear(chain.policy, why),)),)
+            rules = (*rules, Rule(len(rules) + 1, f":{name} {chain.policy}", (Unclear(chain.policy, why),)))
         kind = "nat" if table == "nat" else "route" if table == "mangle" and hook is Hook.OUTPUT else "filter"
         late = table == "nat" and hook in (Hook.INPUT, Hook.POSTROUTING)
         priority = _NAT_SOURCE if late else _PRIORITIES[table]
         return Chain(name, rules, Base(kind, hook, priority, chain.policy.strip("-") or "accept", chain.counter))
 
-    def _finish_rules(self, name: str, chain: _Chain, shapes: Shapes) -> Iterator[Rule]:
-        """The chain's rules; what edits it stands before them, because it may do anything."""
-        for count, line in enumerate(reversed(chain.edits), 1):
-            why = "the line edits the chain, which a saved ruleset does not"
-            text, counter = _without_counter(line)
-            yield Rule(count, text, (Forget(ANYTHING, text, why), Unclear(text, why)), counter=counter)
-        plain = f"-A {name} "
-        start = len(plain) - 1
-        for count, line in enumerate(chain.lines, len(chain.edits) + 1):
-            text, counter = (line, None) if line[0] == "-" else _without_counter(line)
-            alike = shapes.read(text[start:]) if text.startswith(plain) else None
-            if alike is None:
-                yield self._finish_rule(count, text, counter, chain, shapes)
-            else:
-                yield Rule(count, text, alike[0], None, counter, alike[1])
 
-    def _finish_rule(self, count: int, text: str, counter: Counter | None, chain: _Chain, shapes: Shapes) -> Rule:
-        """A rule that is unlike others, word by word."""
-        reading = read_words(words(text)[2:], self.family, shapes.chains)
-        if reading.fault:
-            self.problems.append(f"Line {chain.numbers[count - len(chain.edits) - 1]}: {reading.fault}.")
-        elif reading.counter is not None:
-            counter = reading.counter
-            text = text if reading.counter_at is None else without_words(text, reading.counter_at + 2, 3)
-        return Rule(count, text, reading.statements, counter=counter, comment=reading.comment)
+def _understand(name: str, edits: Sequence[str], family: str, shapes: Shapes, lines: Iterable[str]) -> Iterator[Rule]:
+    """The chain's rules; what edits it stands before them, because it may do anything."""
+    for count, line in enumerate(reversed(edits), 1):
+        why = "the line edits the chain, which a saved ruleset does not"
+        text, counter = _without_counter(line)
+        yield Rule(count, text, (Forget(ANYTHING, text, why), Unclear(text, why)), counter=counter)
+    plain = f"-A {name} "
+    start = len(plain) - 1
+    for count, line in enumerate(lines, len(edits) + 1):
+        text, counter = (line, None) if line[0] == "-" else _without_counter(line)
+        alike = shapes.read(text[start:]) if text.startswith(plain) else None
+        if alike is None:
+            yield _read_rule(count, text, counter, family, shapes.chains)
+        else:
+            yield Rule(count, text, alike[0], None, counter, alike[1])
+
+
+def _read_rule(count: int, text: str, counter: Counter | None, family: str, chains: frozenset[str]) -> Rule:
+    """A rule that is unlike others, word by word."""
+    reading = read_words(words(text)[2:], family, chains)
+    if not reading.fault and reading.counter is not None:
+        counter = reading.counter
+        text = text if reading.counter_at is None else without_words(text, reading.counter_at + 2, 3)
+    return Rule(count, text, reading.statements, counter=counter, comment=reading.comment)
 
 
 def _without_counter(line: str) -> tuple[str, Counter | None]:
@@ -219,9 +217,7 @@ def parse(text: str, backend: Backend, family: str) -> Ruleset:
 
     Never raises; linear in the length of the text.
     """
-    reader = _Reader(backend, family)
-    lines = logical_lines(text)
-    del text  # once all lines are cut, a text that nobody else holds on to is gone before the rules are made of them
-    for number, line in lines:
-        reader.read(number, line)
+    reader = _Reader(text, backend, family)
+    for stretch in stretches(text):
+        reader.read(stretch)
     return reader.finish()

@@ -36,6 +36,9 @@ _NFT_TEXT = re.compile(r"^[ \t]*table[ \t]+(?:(?:ip6?|inet|arp|bridge|netdev)[ \
 _SAVED = re.compile(r"\*[a-z]+$|:\S+|(?:\[\d+:\d+\]\s+)?-[APN]\s|COMMIT$")
 _SIX = re.compile(r"(?:^|\s)-[sd]\s+(?:!\s+)?[0-9a-fA-F]*:[0-9a-fA-F:.]*(?:/|\s|$)|\s(?:ipv6-icmp|icmpv6|icmp6)(?:\s|$)|icmp6-")
 
+# The same without what stands before it: with a plain start a large text is searched twenty times as fast.
+_PERHAPS_SIX = re.compile(r"-[sd]\s+(?:!\s+)?[0-9a-fA-F]*:|ipv6-icmp|icmpv6|icmp6")
+
 
 class RefusedInput(ValueError):  # noqa: N818  a refusal is an answer: the callers and the contract know it by this name
     """A text that no ruleset can be read from honestly; the message is a sentence that says what to give instead."""
@@ -268,12 +271,14 @@ def _is_six(name: str, text: str) -> bool:
     lowered = name.lower()
     if "ip6tables" in lowered or lowered.endswith((".v6", "-v6")):
         return True
-    return _SIX.search(text) is not None and any(_SIX.search(line) for _, line in logical_lines(text) if line[0] in "-[")
+    return _PERHAPS_SIX.search(text) is not None and any(
+        _SIX.search(line) for _, line in logical_lines(text) if line[0] in "-["
+    )
 
 
 def _refuse(name: str, text: str, program: str) -> None:
     """Raises for everything that is not iptables-save or `iptables -S`."""
-    if not text.strip():
+    if not text or text.isspace():
         raise RefusedInput(f"{name} is empty.")
     if program.startswith(("arptables", "ebtables")):
         raise RefusedInput(f"{name} is from {program}, which holds no rules for IP packets.")

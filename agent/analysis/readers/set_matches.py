@@ -11,6 +11,7 @@ from agent.analysis.readers.intervals import between
 from agent.analysis.readers.ipset import Ipset, Ipsets
 from agent.analysis.readers.ipset_members import UnknownMembersError, members
 from agent.analysis.readers.iptables_options import Option, sort_words
+from agent.analysis.readers.late import mention
 from agent.analysis.readers.nft_statements import XT_TARGET
 from agent.analysis.readers.tokens import unquoted, words
 from agent.model.packet import Field
@@ -52,7 +53,8 @@ def answer(ruleset: Ruleset, ipsets: Ipsets | None) -> Ruleset:
 def _changed(ruleset: Ruleset) -> frozenset[str] | None:
     """The names of the sets that rules add to or delete from; None where a rule does so and hides to which."""
     found: set[str] = set()
-    for rule in (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules if "SET" in rule.text):
+    changing = (chain for table in ruleset.tables for chain in table.chains if mention(chain.rules, "SET"))
+    for rule in (rule for chain in changing for rule in chain.rules if "SET" in rule.text):
         for statement in rule.statements:
             text = statement.text if isinstance(statement, Pass | Forget | Unclear) else ""
             if text == f"{XT_TARGET}SET":
@@ -98,7 +100,7 @@ class _Answers:
         return table if same else replace(table, chains=chains)
 
     def _chain(self, chain: Chain, family: str) -> Chain:
-        if not any("--match-set" in rule.text for rule in chain.rules):
+        if not mention(chain.rules, "--match-set"):
             return chain
         return replace(chain, rules=tuple(self._rule(rule, family) for rule in chain.rules))
 

@@ -124,6 +124,17 @@ def test_textual_variants(text: str, last: object) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-I INPUT 1 -j DROP\n", id="an edit"),
+        pytest.param("*filter\n:INPUT STRANGE [0:0]\n", id="a policy that is none"),
+    ],
+)
+def test_what_changes_a_chain_and_is_not_understood_is_told(text: str) -> None:
+    assert parse(text, Backend.LEGACY, "ip").problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP what\n", id="a word without a place"),
         pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -j DROP !\n", id="a negation of nothing"),
         pytest.param("*filter\n:INPUT ACCEPT [0:0]\n-I INPUT 1 -j DROP\n", id="an edit"),
@@ -132,7 +143,6 @@ def test_textual_variants(text: str, last: object) -> None:
 )
 def test_what_is_not_understood_stays_in_the_chain(text: str) -> None:
     ruleset = parse(text, Backend.LEGACY, "ip")
-    assert ruleset.problems
     assert isinstance(chain(ruleset, "INPUT").rules[0].statements[-1], Unclear)
 
 

@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from agent.analysis.readers.tokens import logical_lines, unquoted, words
+from agent.analysis.readers.tokens import logical_lines, stretches, unquoted, words
 
 
 def test_a_quoted_string_keeps_its_lines_together() -> None:
@@ -45,3 +47,30 @@ def test_words(line: str, found: list[str]) -> None:
 )
 def test_unquoted(word: str, bare: str) -> None:
     assert unquoted(word) == bare
+
+
+def cut(text: str) -> list[tuple[int, str]]:
+    """Every stretch cut into its lines, each with its number in the whole text."""
+    return [
+        (stretch.number + number - 1, line)
+        for stretch in stretches(text)
+        for number, line in logical_lines(text[stretch.start : stretch.end])
+    ]
+
+
+def test_rules_of_one_chain_that_follow_each_other_are_one_stretch() -> None:
+    text = '*filter\n-A X -j A\n[1:2] -A X --comment "a\n-A Y"\n-A Y -j B\n-A X -j C\nCOMMIT'
+    assert [(each.number, each.chain) for each in stretches(text)] == [(1, ""), (2, "X"), (5, "Y"), (6, "X"), (7, "")]
+    assert cut(text) == list(logical_lines(text))
+
+
+PIECES = st.sampled_from(
+    ["-A X ", "-A Y ", "-A X", "[1:2] ", "[1:2", "\n", "\n", '"', ' "', '" ', "\\", " ", "\t", "\r", ":X", "#", "a"]
+)
+
+
+@given(st.lists(PIECES, max_size=24).map("".join))
+@example('-A X "a\n-A X b\n-A X "c\n')
+@example('-A X a"b\n-A X "\n"')
+def test_stretches_hold_the_lines_of_the_text(text: str) -> None:
+    assert cut(text) == list(logical_lines(text))
