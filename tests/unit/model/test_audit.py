@@ -51,3 +51,9 @@ def test_a_log_that_was_written_anew_is_found_by_the_head(lines):
         line, previous = seal({"what": "nothing"}, number, previous)
         made.append(line)
     assert verify(made, head(lines)).problem
+
+
+@pytest.mark.parametrize("line", ["not json", "", "[" * 100_000])
+def test_what_is_no_record_is_named(lines, line):
+    assert verify([*lines[:7], line]).problem == "record 8 is not JSON"
+    assert verify([*lines[:7], line]).records == 7

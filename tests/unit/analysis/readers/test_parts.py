@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from ipaddress import ip_network
 
 from agent.analysis.path.explain import Way, explain, explain_way
 from agent.analysis.path.reach import Asked, find_unread
@@ -123,6 +124,21 @@ def test_a_table_that_iptables_cannot_show_is_told_and_a_save_that_failed_too() 
     assert "Table ip filter has rules that iptables cannot show." in read_firewall(read(native)).problems
     broken = saved(part("INPUT", [PORT]), "", 4, "no permission")
     assert any("no permission" in each for each in read_firewall(read(broken)).problems)
+
+
+def test_of_a_table_that_iptables_cannot_show_nothing_is_filled_in() -> None:
+    shown = saved(part("FORWARD", [PORT]), "-P FORWARD ACCEPT -c 0 0\n-A FORWARD -p tcp\n")
+    native = saved(part("INPUT", [PORT]), "", 1, "iptables: chain `INPUT' in table `filter' is incompatible, use 'nft' tool.")
+    assert assemble(read(shown), OUTLINE).saves.keys() == {"ip"}
+    assert assemble(read(shown, native), OUTLINE).saves == {}
+
+
+def test_a_network_of_sources_wants_what_any_of_them_comes_to() -> None:
+    far = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.244.4.200"}}
+    firewall = read_firewall(read(part("INPUT", [far, JUMP])))
+    assert not find_unread(firewall, [Asked(packet())]).chains
+    network = ip_network("10.244.4.0/24")
+    assert find_unread(firewall, [Asked(packet(), sources=network)]).chains == {(*TABLE, "A")}
 
 
 def test_hooks_policies_and_flags_are_those_of_the_kernel() -> None:
