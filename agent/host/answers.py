@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from agent.host import firewall, namespaces, node, operations, preflight
+from agent.host import evidence, firewall, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
 from agent.host.fixing.fixer import Eyes, Fixer
 from agent.host.readings import Readings
 from agent.host.workers import IPTC, PROCESSES, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.evidence import NodeEvidence
 from agent.model.settings import Settings
 from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 
@@ -52,6 +53,9 @@ class Answers:
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
             "twin": lambda arguments: self.twin(arguments.request),
+            "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
+            "evidence": self._evidence,
+            "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace),
             "preflight": lambda _: operations.Checks(preflight.check(workers)),
             "ground": self.fixer.ground,
             "apply": lambda arguments: self.fixer.apply(arguments.order),
@@ -121,6 +125,9 @@ class Answers:
         legacy = bool(firewall.legacy_tables("ip", problems) or firewall.legacy_tables("ip6", problems) or problems)
         return operations.MaybeParts(found, firewall.read_sets() if asked else (), legacy)
 
+    def _evidence(self, asked: operations.EvidenceArguments) -> NodeEvidence:
+        return evidence.gather(self._directory, asked)
+
     def twin(self, request: TwinRequest) -> TwinResult:
         """One packet through a reading that is kept."""
         found = self._readings.find(request.firewall)
@@ -174,6 +181,8 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
         raise CodecError("a socket is of IP version 4 or 6, in a namespace named by its inode")
     if isinstance(arguments, operations.PartsArguments) and not all(firewall.may_ask(part) for part in arguments.parts):
         raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
+    if isinstance(arguments, operations.EvidenceArguments) and arguments.pod.version != arguments.node.version:
+        raise CodecError("the pod's and the node's address are of one IP version")
     return name, arguments
 
 

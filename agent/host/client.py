@@ -18,10 +18,12 @@ from agent.host import command, operations, wire
 from agent.host.errors import BrokerGone, FixRefused, HostError, NamespaceGone
 from agent.model.capture import Firewall, LegacyChain, Node, PodRoute, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
+from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
+from agent.model.probe import ProbeRequest
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 
@@ -107,6 +109,19 @@ class Broker:
         if fd is None:
             raise HostError("the broker answered without the socket it was asked for")
         return Socket(fileno=fd)
+
+    def counters(self, namespace: int, port: int) -> Counters:
+        """Counters of the node, of the pod in that namespace, and of the listeners on `port`, as they are now."""
+        return self._ask("counters", Counters, {"namespace": namespace, "port": port})
+
+    def evidence(self, request: ProbeRequest, kubelet: int | None) -> NodeEvidence:
+        """What lies on the way of a pod's probe beside the firewall's rules; `kubelet` is its process where it is known."""
+        asked = {"namespace": request.namespace, "pod": request.source, "node": request.target, "port": request.port}
+        return self._ask("evidence", NodeEvidence, {**asked, "kubelet": kubelet})
+
+    def pod_firewall(self, namespace: int) -> Firewall:
+        """The rules of a pod's own namespace, as text. Raises `NamespaceGone`."""
+        return self._ask("pod_firewall", Firewall, {"namespace": namespace})
 
     def twin(self, request: TwinRequest) -> TwinResult:
         """What becomes of a packet in a throwaway namespace with the rules of an earlier `firewall()`, named by digest."""

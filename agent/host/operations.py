@@ -48,6 +48,32 @@ class SocketArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class CountersArguments:
+    """Of which pod's namespace (an inode) beside the node's, and of the listeners on which port."""
+
+    namespace: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class PodFirewallArguments:
+    """Which pod's namespace (an inode)."""
+
+    namespace: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceArguments:
+    """Which pod's namespace (an inode) and address, the node's address, the kubelet's port and process where it is known."""
+
+    namespace: int
+    pod: IPv4Address | IPv6Address
+    node: IPv4Address | IPv6Address
+    port: int
+    kubelet: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TwinArguments:
     """What to try in the twin. The rules are the broker's own reading: none ever come from the front."""
 
@@ -141,6 +167,9 @@ ARGUMENTS: dict[str, Any] = {
     "legacy_chain": Nothing,
     "pod_route": PodRouteArguments,
     "socket": SocketArguments,
+    "counters": CountersArguments,
+    "evidence": EvidenceArguments,
+    "pod_firewall": PodFirewallArguments,
     "twin": TwinArguments,
     "preflight": Nothing,
     "ground": GroundArguments,

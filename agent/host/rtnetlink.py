@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Self
 
 from agent.model.capture import Interface, Route
 
@@ -47,7 +48,7 @@ class Reader:
         self._socket.settimeout(_PATIENCE)
         self._sequence = 0
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,10 +85,10 @@ class Reader:
                 return int.from_bytes(attributes.get(4, b"\0\0\0\0"), "little" if _LITTLE else "big")
         raise OSError("the kernel did not answer a route lookup")
 
-    def _dump(self, question: int) -> list[bytes]:
+    def _dump(self, question: int, body: bytes = bytes(16)) -> list[bytes]:
         """The payloads of a whole dump, asked again while the kernel says that it changed in the middle."""
         for _ in range(_ATTEMPTS):
-            sequence = self._send(question, _REQUEST | _DUMP, _ROUTE.pack(0, 0, 0, 0, 0, 0, 0, 0, 0) + bytes(4))
+            sequence = self._send(question, _REQUEST | _DUMP, body)
             payloads, interrupted = [], False
             for kind, flags, payload in self._messages(sequence):
                 interrupted |= bool(flags & _DUMP_INTERRUPTED)

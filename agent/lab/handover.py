@@ -21,3 +21,4 @@ class Plan:
     argv: tuple[str, ...]
     lifeline: int
     keep: tuple[int, ...] = ()
+    cgroup: str = ""  # the name of the kubelet's own, where the incident has one

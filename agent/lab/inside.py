@@ -40,7 +40,7 @@ def main() -> int:
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, _leave)
     try:
-        stage(find_incident(plan.incident), plan.backend)
+        stage(find_incident(plan.incident), plan.backend, plan.cgroup)
         return _run(plan)
     except LabError as error:
         print(f"kubereach: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ Chains = Mapping[str, Sequence[str]]
 CLUSTER_CIDR = "10.244.0.0/16"
 POD_CIDR = "10.244.4.0/24"
 POD_CIDR6 = "fd00:10:244:4::/64"
+NODE_IP = "172.31.16.124"
 
 MASQUERADE = f"""*nat
 :PREROUTING ACCEPT [0:0]

@@ -16,8 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from agent.host import command
+from agent.host.privilege import in_user_namespace
+from agent.lab import cgroup
 from agent.lab.errors import LabError
 from agent.lab.handover import Plan
+from agent.lab.incidents import find_incident
 from agent.model.codec import to_plain
 from agent.model.ruleset import Backend
 
@@ -36,10 +39,16 @@ class Sandbox:
 
     def __init__(self, incident: str, backend: Backend, argv: Sequence[str], keep: Sequence[int] = ()) -> None:
         """Starts the lab; `argv` runs on its node with the descriptors `keep`. Raises `LabError`."""
+        needs = find_incident(incident).needs_root
+        if needs and (not _privileged() or in_user_namespace()):
+            raise LabError(f"{incident} needs the machine's own root: {needs}")
+        cgroup.sweep()
         prefix = _prefix()
         _try_out(prefix)
         theirs, self._lifeline = os.pipe()
-        plan = Plan(incident=incident, backend=backend, argv=tuple(argv), lifeline=theirs, keep=tuple(keep))
+        plan = Plan(
+            incident=incident, backend=backend, argv=tuple(argv), lifeline=theirs, keep=tuple(keep), cgroup=cgroup.name()
+        )
         inside = [sys.executable, "-P", "-m", "agent.lab.inside", json.dumps(to_plain(plan))]
         path = os.pathsep.join((os.environ.get("PATH", ""), *_SBIN))
         try:
@@ -69,6 +78,7 @@ class Sandbox:
         try:
             os.close(self._lifeline)
             self._child.end(_FAREWELL_SECONDS)
+            cgroup.sweep()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

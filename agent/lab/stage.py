@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.host import command, namespaces
+from agent.lab import bpf, cgroup
 from agent.lab.errors import LabError
 from agent.lab.handover import READY_VARIABLE
 from agent.lab.incidents import Incident
@@ -22,15 +23,18 @@ _KUBELET_SECONDS = 20.0
 _KNOCK_SECONDS = 1.0
 
 
-def stage(incident: Incident, backend: Backend) -> None:
-    """Builds everything and returns when the kubelets listen. Raises `LabError`."""
+def stage(incident: Incident, backend: Backend, cgroup_name: str = "") -> None:
+    """Builds everything and returns when the kubelets listen. `cgroup_name` is for the kubelet's own. Raises `LabError`."""
     build(incident.pod_cidrs, ipv6="6" in incident.stack)
+    group = _fenced(cgroup_name) if incident.denied_by_cgroup else None
     _write(incident.etc)
     _run(NODE.namespace, incident.node)
     for pod in (METRICS_SERVER, WEB):
         _run(pod.namespace, incident.pods)
     kubelets = ((NODE, incident.flags), (PEER, ())) if incident.kubelet else ((PEER, ()),)
-    started = [(node, _start_kubelet(node, incident.stack, flags)) for node, flags in kubelets]
+    started = [(node, _start_kubelet(node, incident.stack, flags, group if node is NODE else None)) for node, flags in kubelets]
+    if incident.dropped_by_program:
+        _program(incident.dropped_by_program)
     _load(incident.rules[backend])
     for node, ready in started:
         _await_kubelet(node, ready)
@@ -73,12 +77,29 @@ def _knock(pod: LabPod) -> None:
             sock.connect((NODE.address, KUBELET_PORT))
 
 
-def _start_kubelet(node: LabNode, stack: str, more: tuple[str, ...]) -> int:
-    """Starts a node's kubelet; returns a descriptor that becomes readable when it listens or is dead."""
+def _fenced(name: str) -> Path:
+    """A cgroup whose filter drops pods."""
+    place = cgroup.make(name)
+    bpf.deny_pods(place)
+    return place
+
+
+def _program(interface: str) -> None:
+    """Hangs the dropping program on an interface of the node. The index is the node's; so is the namespace it is found in."""
+    perform(within(NODE.namespace, sys.executable, "-P", "-m", "agent.lab.bpf", interface))
+
+
+def _start_kubelet(node: LabNode, stack: str, more: tuple[str, ...], group: Path | None) -> int:
+    """Starts a node's kubelet, in the cgroup `group` if there is one; returns a descriptor that becomes readable when it
+    listens or is dead.
+    """
     ready, theirs = os.pipe()
     addresses = ",".join(address for version, address in (("4", node.address), ("6", node.address6)) if version in stack)
-    flags = (f"--node-ip={addresses}", f"--hostname-override={node.name}", *more)
-    argv = within(node.namespace, sys.executable, "-P", "-m", "agent.lab.kubelet", *flags)
+    own = () if any(flag.startswith("--node-ip=") for flag in more) else (f"--node-ip={addresses}",)
+    flags = (*own, f"--hostname-override={node.name}", *more)
+    # `0` is the shell itself: it joins before the socket is made, which stays in the cgroup of its making.
+    join = ("sh", "-c", 'echo 0 > "$0" && exec "$@"', str(group / "cgroup.procs")) if group else ()
+    argv = within(node.namespace, *join, sys.executable, "-P", "-m", "agent.lab.kubelet", *flags)
     try:
         command.spawn(argv, pass_fds=(theirs,), piped=False, environment={READY_VARIABLE: str(theirs)})
     except OSError as error:

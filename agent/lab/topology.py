@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agent.host import command
 from agent.lab.errors import LabError
-from agent.lab.rules import CLUSTER_CIDR, POD_CIDR, POD_CIDR6
+from agent.lab.rules import CLUSTER_CIDR, NODE_IP, POD_CIDR, POD_CIDR6
 
 LAB = Path("/run/lab")
 PODS = Path("/run/netns")
@@ -76,7 +76,7 @@ class LabPod:
 
 NODE = LabNode(
     name="k8s-worker1",
-    address="172.31.16.124",
+    address=NODE_IP,
     bridge="10.244.4.1/24",
     pod_cidr=POD_CIDR,
     address6="fd00:172:31::124",

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from agent.model.evidence import Counters, NodeEvidence
 from agent.model.outline import Outline, Part
 from agent.model.probe import ProbeResult
 from agent.model.settings import Settings
@@ -260,5 +261,8 @@ class Capture:
     pod_routes: tuple[PodRoute, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     twin: TwinResult | None = None  # None: it was not asked for
+    counters: tuple[Counters, ...] = ()  # right before the pod's probe and right after; empty without a pod
+    evidence: NodeEvidence | None = None
+    pod_firewall: Firewall | None = None  # the rules of the probed pod's own namespace
     stages: tuple[Stage, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -20,6 +20,7 @@ from agent.analysis.path.reach import Asked
 from agent.cluster.node import read_node
 from agent.host.probe import probe
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage
+from agent.model.evidence import Counters, NodeEvidence
 from agent.model.identity import Identity
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
 from agent.model.settings import Settings
@@ -88,8 +89,14 @@ class _Look:
         first = self._in_part(before.result(), asked)
         request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
         twin = pool.submit(self._twin, request)
+        pod = next((request for request in requests if request.vantage is Vantage.POD), None)
+        pod_firewall = self._pod_firewall(pod) if pod else None
+        counted = [self._counters(pod)] if pod else []
         alone = tuple(self.probe(request) for request in requests if request.vantage is Vantage.POD)
+        counted += [self._counters(pod)] if pod else []
         between = self._between(first, asked) if alone else None
+        kubelet = identity.kubelet.pid if identity.kubelet else None
+        evidence = pool.submit(self._evidence, pod, kubelet) if pod else None
         others = tuple(pool.map(self.probe, [request for request in requests if request.vantage is not Vantage.POD]))
         legacy_chain = legacy.result()
         twin.result()
@@ -107,6 +114,9 @@ class _Look:
             pod_routes=pod_routes,
             probes=alone + others,
             twin=twin.result(),
+            counters=tuple(item for item in counted if item),
+            evidence=evidence.result() if evidence else None,
+            pod_firewall=pod_firewall,
             stages=tuple(self.stages),
             problems=tuple(self.problems),
         )
@@ -165,6 +175,22 @@ class _Look:
 
     def _between(self, first: Firewall, asked: Sequence[Asked]) -> Firewall | None:
         return self._asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
+
+    def _counters(self, pod: ProbeRequest) -> Counters | None:
+        return self._asked("counters", lambda: self.host.counters(pod.namespace, pod.port), lambda _: None)
+
+    def _evidence(self, pod: ProbeRequest, kubelet: int | None) -> NodeEvidence | None:
+        return self._asked("evidence", lambda: self.host.evidence(pod, kubelet), lambda _: None)
+
+    def _pod_firewall(self, pod: ProbeRequest) -> Firewall | None:
+        try:
+            return self._timed("pod firewall", lambda: self.host.pod_firewall(pod.namespace))
+        except BrokerGone:
+            raise
+        except HostError as error:
+            if not isinstance(error, NamespaceGone):  # that is the probe's own outcome, told there
+                self.problems.append(Problem(what="the pod's own firewall", why=str(error)))
+            return None
 
     def _legacy_chain(self) -> LegacyChain | None:
         return self._asked("legacy chain", self.host.legacy_chain, lambda why: LegacyChain(problem=why))

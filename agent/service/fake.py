@@ -11,6 +11,7 @@ from threading import Lock
 from agent.host.errors import FixRefused
 from agent.host.operations import MaybeParts
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes, FixState
 from agent.model.outline import Part
 from agent.model.plan import Ground, Order
@@ -74,6 +75,23 @@ class FakeHost:
         self._called("pod_route")
         known = {route.pod: route for route in self.capture.pod_routes}
         return known.get(address, PodRoute(pod=address, problem="no route to this pod was captured"))
+
+    def counters(self, namespace: int, port: int) -> Counters:
+        """The first counters before any probe, the last after."""
+        with self._lock:
+            probed = any(call.startswith("probe") for call in self.calls)
+        self._called(f"counters {namespace}:{port}")
+        return self.capture.counters[-1 if probed else 0] if self.capture.counters else Counters()
+
+    def evidence(self, request: ProbeRequest, kubelet: int | None) -> NodeEvidence:
+        """The capture's evidence."""
+        self._called(f"evidence {request.source} {kubelet}")
+        return self.capture.evidence or NodeEvidence()
+
+    def pod_firewall(self, namespace: int) -> Firewall:
+        """The capture's reading of the pod's own rules."""
+        self._called(f"pod_firewall {namespace}")
+        return self.capture.pod_firewall or Firewall()
 
     def twin(self, request: TwinRequest) -> TwinResult:
         """The capture's twin, for the rules that were captured."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from agent.host.errors import BrokerGone, FixRefused, HostError, NamespaceGone
 from agent.host.operations import MaybeParts
 from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRoute, Processes
+from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
 from agent.model.plan import Ground, Order
@@ -55,6 +56,18 @@ class Host(Protocol):
 
     def socket(self, namespace: int, version: int) -> socket.socket:
         """An unconnected TCP socket in that namespace (its inode, 0 for the host's). Raises `NamespaceGone`."""
+        ...
+
+    def counters(self, namespace: int, port: int) -> Counters:
+        """Counters of the node, of the pod in that namespace, and of the listeners on `port`."""
+        ...
+
+    def evidence(self, request: ProbeRequest, kubelet: int | None) -> NodeEvidence:
+        """What lies on the way of a pod's probe beside the firewall's rules. `kubelet` is its process."""
+        ...
+
+    def pod_firewall(self, namespace: int) -> Firewall:
+        """The rules of a pod's own namespace, raw. Raises `NamespaceGone`."""
         ...
 
     def twin(self, request: TwinRequest) -> TwinResult:

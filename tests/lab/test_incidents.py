@@ -28,7 +28,7 @@ BASIC = firewall.INCIDENTS
 OTHERS = tuple(incident for incident in INCIDENTS if incident not in BASIC)
 SERVED = [
     *((incident, backend, privilege) for incident in BASIC for backend in incident.backends for privilege in PRIVILEGES),
-    *((incident, incident.default_backend, PRIVILEGES[-1]) for incident in OTHERS),
+    *((incident, incident.default_backend, PRIVILEGES[0 if incident.needs_root else -1]) for incident in OTHERS),
 ]
 RUN = [
     *((incident, incident.default_backend) for incident in BASIC),
@@ -58,7 +58,14 @@ name = errno.errorcode.get(number) if number else None
 print("ETIMEDOUT" if name == "EAGAIN" else name, icmp)
 """
 # What a plain connect says where our probe says this.
-PLAIN = {"open": (None, None), "reset": ("ECONNREFUSED", None), "timeout": ("ETIMEDOUT", None)}
+PLAIN = {
+    "open": (None, None),
+    "reset": ("ECONNREFUSED", None),
+    "timeout": ("ETIMEDOUT", None),
+    "no-route": ("ENETUNREACH", None),
+    # An address that the host does not hold cannot be bound; a plain connect to it goes the way of all packets and is lost.
+    "not-tried": ("ETIMEDOUT", None),
+}
 
 
 def named(value: object) -> str:
@@ -69,7 +76,7 @@ def named(value: object) -> str:
 @pytest.mark.parametrize(("incident", "backend"), CONNECTED, ids=named)
 def test_the_kernel_answers_a_plain_connect_as_the_incident_says(incident: Incident, backend: Backend) -> None:
     connect = shlex.join([sys.executable, "-c", CONNECT])
-    node, other = (NODE.address6, PEER.address6) if incident.stack == "6" else (NODE.address, PEER.address)
+    node, other = (NODE.address6, PEER.address6) if incident.stack == "6" else (incident.address, PEER.address)
     pods = [f"nsenter --net={pod.namespace} {connect} {node}" for pod in (METRICS_SERVER, WEB)]
     peer = f"nsenter --net={METRICS_SERVER.namespace} {connect} {other}"
     script = "\n".join([*pods, peer, f"{connect} {node}"])
@@ -99,6 +106,13 @@ def test_a_lab_run_exits_with_the_documented_code_and_prints_the_report(incident
     done = run(PRIVILEGES[0], "lab", "run", incident.name, "--backend", backend, "-o", "json")
     assert done.returncode == (0 if incident.expect.state is State.REACHABLE else 1), done.stderr
     assert_as_expected(json.loads(done.stdout), incident, backend)
+
+
+@pytest.mark.parametrize("incident", [each for each in INCIDENTS if each.needs_root], ids=named)
+def test_what_only_root_can_stage_says_so(incident: Incident) -> None:
+    done = run("rootless", "lab", "run", incident.name)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1)
+    assert incident.needs_root in done.stderr
 
 
 def test_every_variant_is_diagnosed_by_one_test_at_least() -> None:
@@ -161,5 +175,5 @@ def assert_as_expected(report: dict[str, Any], incident: Incident, backend: Back
     probes = {probe["vantage"]: probe for probe in reversed(report["probes"])}
     assert (probes["pod"]["errno"], probes["pod"]["icmp"]) == (expect.errno, expect.icmp), shown
     assert any(ip_address(probes["pod"]["from"]) in ip_network(cidr) for cidr in incident.pod_cidrs), shown
-    assert probes["pod"]["to"] == (f"[{NODE.address6}]:10250" if incident.stack == "6" else f"{NODE.address}:10250")
+    assert probes["pod"]["to"] == (f"[{NODE.address6}]:10250" if incident.stack == "6" else f"{incident.address}:10250")
     assert (probes["host"]["outcome"], probes["peer"]["outcome"]) == (expect.host, expect.peer), shown

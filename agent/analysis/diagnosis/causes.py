@@ -11,11 +11,14 @@ from ipaddress import ip_network
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
 from agent.analysis.diagnosis.neighbours import find_left_out, find_loophole
+from agent.analysis.diagnosis.outside import find_proof
 from agent.analysis.diagnosis.places import chain_at, rule_name, same_place
 from agent.analysis.diagnosis.provenance import owner_of
 from agent.analysis.diagnosis.rations import Ration, find_ration
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
 from agent.analysis.diagnosis.scene import Scene
+from agent.analysis.diagnosis.suspects import Proof
+from agent.analysis.diagnosis.suspects_socket import packet_size
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
 from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
@@ -56,7 +59,10 @@ def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
     explanation, tls = scene.explanation, probe.tls
     if explanation and explanation.stopped_by:
         yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
-    if tls and not tls.ok:
+    large = packet_size(scene, probe)
+    if large:
+        yield _proven(large, testimonies)
+    elif tls and not tls.ok:
         yield _finding(kubelet.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
     elif tls and (tls.http_error or (tls.http_status or 0) >= 500):
         answer = tls.http_error or f"HTTP {tls.http_status}"
@@ -104,8 +110,10 @@ def _left_open(explanation: Explanation) -> tuple[Assumption, ...]:
 
 
 def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
-    explanation = scene.explanation
-    if probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
+    explanation, proof = scene.explanation, find_proof(scene)
+    if proof:
+        yield _proven(proof, testimonies)
+    elif probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
         saw = f"{probe.errno} without any packet coming back"
         yield _finding(
             node.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies
@@ -233,6 +241,21 @@ def _undecided(explanation: Explanation | None, testimonies: Sequence[Testimony]
 def _circumstances(scene: Scene) -> Iterator[Finding]:
     if scene.identity.conflicts:
         yield _finding(node.FACTS_CONFLICT, "; ".join(scene.identity.conflicts) + ".", ())
+
+
+def _proven(proof: Proof, testimonies: Sequence[Testimony]) -> Finding:
+    """What the kernel itself says of the packet outside the rules. The model's walk is no witness to it: it saw rules only."""
+    own = [item for item in testimonies if item.witness in ("model", "probe", "icmp")]
+    evidence = (*(Evidence(witness="kernel", text=text) for text in proof.seen), *(item.evidence for item in own))
+    return Finding(
+        code=proof.cause.code,
+        severity=proof.cause.severity,
+        title=proof.cause.title,
+        message=proof.message,
+        witnesses={"kernel": Word.AGREES},
+        evidence=evidence,
+        remedy=proof.remedy,
+    )
 
 
 def _disagreement(explanation: Explanation, probe: ProbeResult) -> str:

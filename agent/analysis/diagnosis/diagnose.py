@@ -6,8 +6,10 @@ contradict it. Where they differ, the difference itself is the finding.
 
 from collections.abc import Iterator, Sequence
 
+from agent.analysis.diagnosis.catalog import doubt, node
 from agent.analysis.diagnosis.causes import find_causes
 from agent.analysis.diagnosis.families import look_at_other, split_families
+from agent.analysis.diagnosis.outside import rule_out
 from agent.analysis.diagnosis.scene import Scene, read_scene
 from agent.analysis.diagnosis.story import why_only_this_node
 from agent.analysis.diagnosis.verdict import judge
@@ -25,6 +27,8 @@ def analyse(capture: Capture) -> Report:
     findings = find_causes(scene, testimonies)
     findings = _in_order((*findings, *look_at_other(other, findings)))
     state, summary = judge(scene, findings)
+    # Where the kernel itself says what happened outside the rules, it is explained why the rules and the packet differ.
+    outside = bool(findings) and "kernel" in findings[0].witnesses
     return Report(
         node=scene.identity.node_name,
         state=state,
@@ -35,8 +39,8 @@ def analyse(capture: Capture) -> Report:
         probes=tuple(_probe(result, capture) for result in capture.probes),
         explanation=scene.explanation,
         why_only_this_node=why_only_this_node(scene) if state is State.BLOCKED else "",
-        disagreements=tuple(f"{item.witness}: {item.text}" for item in testimonies if item.word == "disagrees"),
-        excluded=tuple(_excluded(scene)),
+        disagreements=tuple(f"{item.witness}: {item.text}" for item in testimonies if item.word == "disagrees" and not outside),
+        excluded=(*_excluded(scene), *(rule_out(scene) if outside or _is_vague(findings) else ())),
         facts=tuple(_facts(scene)),
         problems=tuple(_problems(capture, scene)),
         seconds={stage.name: round(stage.seconds, 4) for stage in capture.stages},
@@ -46,6 +50,12 @@ def analyse(capture: Capture) -> Report:
 def _in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """What is only information goes last: the first finding is the cause."""
     return tuple(sorted(findings, key=lambda finding: finding.severity is Severity.INFO))
+
+
+def _is_vague(findings: Sequence[Finding]) -> bool:
+    """Whether the cause is one of those that say only where it is not."""
+    vague = (node.BLOCKED_OUTSIDE_INPUT, doubt.RULE_UNDECIDED, doubt.WITNESSES_DISAGREE)
+    return bool(findings) and findings[0].code in {cause.code for cause in vague}
 
 
 def _probe(result: ProbeResult, capture: Capture) -> Probe:

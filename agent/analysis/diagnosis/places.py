@@ -18,6 +18,15 @@ def rule_at(ruleset: Ruleset, place: RuleRef) -> Rule | None:
     return next((rule for rule in chain.rules if rule.number == place.rule_number), None) if chain else None
 
 
+def is_counted(ruleset: Ruleset, place: RuleRef) -> bool:
+    """Whether the rule or policy has a counter, so that one that did not move says something."""
+    if place.policy:
+        chain = chain_at(ruleset, place)
+        return chain is not None and chain.base is not None and chain.base.counter is not None
+    rule = rule_at(ruleset, place)
+    return rule is not None and rule.counter is not None
+
+
 def rule_name(place: RuleRef) -> str:
     """`rule 6 of filter INPUT (iptables-legacy)`, `the policy of inet host-fw input (nft)`."""
     table = f"{place.family} {place.table}" if place.tool == "nft" else place.table

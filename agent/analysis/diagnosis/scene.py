@@ -4,12 +4,13 @@ This is where raw text becomes typed: identity, rulesets, the pod's packet and w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
 from agent.analysis.diagnosis.packets import host_packet, packets_of_other_networks, pod_packet
 from agent.analysis.diagnosis.silence import silenced_by
+from agent.analysis.diagnosis.surroundings import Surroundings, read_surroundings
 from agent.analysis.path import blame
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.read import read_firewall
@@ -50,6 +51,7 @@ class Scene:
     silenced_by: RuleRef | None = None
     other_packets: tuple[Packet, ...] = ()
     saved: tuple[TextFile, ...] = ()
+    around: Surroundings = field(default_factory=Surroundings)
 
     @property
     def is_node(self) -> bool:
@@ -89,6 +91,7 @@ def read_scene(capture: Capture) -> Scene:
         silenced_by=_silenced(capture, ruleset, packet, explanation, pod_probe),
         other_packets=packets_of_other_networks(capture.node, capture.pod_routes, identity, packet),
         saved=capture.node.firewall_files,
+        around=read_surroundings(capture, packet),
     )
 
 

@@ -7,12 +7,12 @@ a namespace of its own. They share no code after the kernel.
 
 from dataclasses import dataclass
 
-from agent.analysis.diagnosis.places import chain_at, rule_at, rule_name, same_place
+from agent.analysis.diagnosis.places import is_counted, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
 from agent.analysis.diagnosis.twin_word import compare
 from agent.analysis.path.replies import icmp_of
-from agent.model.explanation import Explanation, RuleRef, Verdict
+from agent.model.explanation import Explanation, Verdict
 from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Evidence, Word
 from agent.model.tri import Tri
@@ -128,7 +128,7 @@ def _counters(scene: Scene, explanation: Explanation) -> Testimony:
     rise = next((moved.packets for moved in scene.moved if same_place(moved.rule, rule)), 0)
     if rise:
         return Testimony("counters", Word.AGREES, f"{rule_name(rule)} counted {rise} packet(s) during the probe")
-    if not _is_counted(scene, rule):
+    if not is_counted(scene.ruleset, rule):
         return Testimony("counters", Word.SILENT, f"{rule_name(rule)} has no counter")
     if scene.pod_probe is None or scene.pod_probe.outcome in UNTRIED:
         return Testimony("counters", Word.ABSENT, "no connect was made from a pod")
@@ -159,11 +159,3 @@ def _reader(scene: Scene, explanation: Explanation) -> Testimony:
     return Testimony(
         "reader", Word.AGREES, f"python-iptables reads the same {len(chain.rules)} rules and policy {chain.policy}"
     )
-
-
-def _is_counted(scene: Scene, place: RuleRef) -> bool:
-    chain = chain_at(scene.ruleset, place)
-    if place.policy:
-        return chain is not None and chain.base is not None and chain.base.counter is not None
-    rule = rule_at(scene.ruleset, place)
-    return rule is not None and rule.counter is not None

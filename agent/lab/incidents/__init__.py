@@ -5,7 +5,7 @@ and is held against a plain connect as well as against kubereach.
 """
 
 from agent.lab.errors import UnknownIncidentError
-from agent.lab.incidents import families, firewall, owners, saved, shapes, traffic
+from agent.lab.incidents import families, firewall, node, owners, saved, shapes, traffic
 from agent.lab.incidents.incident import Incident
 
 __all__ = ["INCIDENTS", "Incident", "find_incident"]
@@ -17,6 +17,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *traffic.INCIDENTS,
     *families.INCIDENTS,
     *shapes.INCIDENTS,
+    *node.INCIDENTS,
 )
 
 

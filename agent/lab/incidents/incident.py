@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agent.lab.rules import POD_CIDR, Rules
+from agent.lab.rules import NODE_IP, POD_CIDR, Rules
 from agent.model.explanation import Verdict
 from agent.model.report import State
 from agent.model.ruleset import Backend
@@ -45,7 +45,9 @@ class Incident:
     What rules alone do not make is set by shell lines: `node` run on the node and `pods` in each pod, after the wires are
     laid and before the firewall is loaded; `flags` are the node's kubelet's own. `knocks` is how often the first pod connects
     before anybody looks. `etc` are files below the node's /etc. `pod_cidrs` is what the CNI was told; with `stack` "46" nodes
-    and pods have IPv6 addresses too, with "6" those are the ones that Kubernetes knows.
+    and pods have IPv6 addresses too, with "6" those are the ones that Kubernetes knows. What none of these can make:
+    `denied_by_cgroup` puts the kubelet in a cgroup whose BPF filter drops pods, `dropped_by_program` names an
+    interface whose tcx program drops what is for the node. `needs_root` says why an incident needs the machine's own root.
     """
 
     name: str
@@ -60,6 +62,15 @@ class Incident:
     etc: tuple[tuple[str, str], ...] = ()
     pod_cidrs: tuple[str, ...] = (POD_CIDR,)
     stack: str = "4"
+    needs_root: str = ""
+    denied_by_cgroup: bool = False
+    dropped_by_program: str = ""
+
+    @property
+    def address(self) -> str:
+        """The node's address as pods are told it."""
+        given = [flag.removeprefix("--node-ip=") for flag in self.flags if flag.startswith("--node-ip=")]
+        return given[0] if given else NODE_IP
 
     @property
     def backends(self) -> tuple[Backend, ...]:

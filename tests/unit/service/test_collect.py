@@ -113,3 +113,21 @@ def test_a_twin_that_is_refused_or_not_wanted_is_no_problem_of_the_look(capture)
     assert "twin" not in host.calls
     with pytest.raises(BrokerGone):
         look(FakeHost(capture, failures={"twin": BrokerGone("it died")}))
+
+
+def test_counters_are_read_right_around_the_pods_probe_and_evidence_after_it(capture):
+    host = FakeHost(capture)
+    taken = look(host)
+    order = [
+        call.partition(" ")[0] for call in host.calls if call.startswith(("counters", "probe pod", "evidence", "socket 0"))
+    ]
+    assert order[:3] == ["counters", "probe", "counters"]
+    assert "evidence" in order[3:]
+    assert len(taken.counters) == 2
+
+
+@pytest.mark.parametrize("operation", ["counters", "evidence", "pod_firewall"])
+def test_evidence_that_is_refused_is_a_problem_and_nothing_more(capture, operation):
+    taken = look(FakeHost(capture, failures={operation: HostError("it may not be read.")}))
+    assert "it may not be read." in {problem.why for problem in taken.problems}
+    assert taken.probes == capture.probes
