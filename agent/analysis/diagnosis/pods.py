@@ -22,7 +22,7 @@ def find(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], known: C
     """
     networks = [network for text in pod_cidrs if (network := literals.network(text))]
     networks += _delivered_here(node, node_ips)
-    own = {text.split("/")[0] for interface in node.interfaces for text in interface.addresses}
+    own = {*node_ips, *_of_networks(node)}
     found = []
     for namespace in node.namespaces:
         for interface in namespace.interfaces:
@@ -37,6 +37,18 @@ def find(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], known: C
     # A stable order: two looks at the same node speak of the same pod first.
     for _, _, pod in sorted(found, key=lambda item: (item[0], item[1].version, int(item[1]), item[2].namespace)):
         yield pod
+
+
+def _of_networks(node: Node) -> Iterator[str]:
+    """The host's addresses that stand for a network, as a bridge's does: a namespace with one of them is another node's view.
+
+    One that the host holds without a network is a pod's all the same: that the host has it, too, is what is wrong (martians).
+    """
+    for interface in node.interfaces:
+        for text in interface.addresses:
+            network = literals.network(text)
+            if network and network.prefixlen < network.max_prefixlen:
+                yield text.split("/")[0]
 
 
 def _delivered_here(node: Node, node_ips: Sequence[str]) -> list[literals.Network]:

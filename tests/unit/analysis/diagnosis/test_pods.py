@@ -49,6 +49,18 @@ def test_a_namespace_with_one_of_the_hosts_own_addresses_is_no_pod() -> None:
     assert identify(node(pod(1, "10.9.1.1")), Processes(), api(), Settings()).pods == ()
 
 
+def test_a_pod_whose_address_the_host_holds_as_well_is_a_pod() -> None:
+    lo = Interface(index=1, name="lo", addresses=("127.0.0.1/8", "10.9.1.5/32"))
+    found = identify(node(pod(1, "10.9.1.5"), interfaces=(lo, ETH0, CNI0)), Processes(), api(), Settings())
+    assert [item.address for item in found.pods] == ["10.9.1.5"]
+
+
+def test_a_namespace_with_the_nodes_own_single_address_is_no_pod() -> None:
+    eth0 = Interface(index=2, name="eth0", addresses=("10.9.1.10/32",))
+    told = Settings(node_ips=("10.9.1.10",))
+    assert identify(node(pod(1, "10.9.1.10"), interfaces=(eth0, CNI0)), Processes(), api(), told).pods == ()
+
+
 def test_another_nodes_pod_on_the_same_machine_is_none_of_ours() -> None:
     assert identify(node(pod(1, "10.9.2.7")), Processes(), api(), Settings()).pods == ()
 
