@@ -22,6 +22,7 @@ from agent.render.metrics import CONTENT_TYPE as EXPOSITION
 from agent.service.input_path import InputPath
 
 _TEXT, _JSON, _HTML = "text/plain; charset=utf-8", "application/json", "text/html; charset=utf-8"
+_EVENTS = "text/event-stream"
 _ID = "3f9c2a71d0be"
 _SUMMARY = "Pods cannot reach this node's kubelet at 172.31.16.124:10250: rule 6 of filter INPUT (iptables-nft) answers."
 _ENTRY = {
@@ -122,6 +123,7 @@ ANSWERS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {
     ("get", "/v1/diagnoses/{diagnosis_id}"): {
         200: {_JSON: _ref("Diagnosis", {**_ENTRY, "report": _REPORT}), _TEXT: _text(_PAGE)}
     },
+    ("get", "/v1/diagnoses/{diagnosis_id}/events"): {200: {_EVENTS: _text('event: stage\ndata: {"name": "node", ...}\n\n')}},
     ("post", "/v1/plans"): {201: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
     ("get", "/v1/plans/{plan_id}"): {200: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
     ("get", "/v1/fixes"): {200: {_JSON: _ref("Fixes"), _TEXT: _text("no fixes\n")}},

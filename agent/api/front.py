@@ -73,7 +73,7 @@ def serve(
     clock = SystemClock()
     watched = channel.dup()
     with Broker(channel) as broker:
-        diagnoses = Diagnoses(lambda: collect(broker, settings, clock), analyse, clock)
+        diagnoses = Diagnoses(lambda: collect(broker, settings, clock, diagnoses.hear), analyse, clock)
         fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
         app = create_app(broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock))
         config = uvicorn.Config(

@@ -1,13 +1,17 @@
 """The question and its answer: the page, the report, the one-line verdict, the diagnoses behind them, the capture."""
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from agent.api.answers import Form, json_answer, only, page_answer, text_answer
 from agent.api.problems import ProblemError
+from agent.model.codec import to_plain
 from agent.model.report import Report, State
 from agent.render import page, text
 from agent.render.page import Past
@@ -15,6 +19,11 @@ from agent.service.diagnoses import Diagnoses, Diagnosis
 from agent.service.input_path import met_rules
 
 SCHEMA = "kubereach.dev/diagnosis/v1"
+UNKNOWN = "There is no such diagnosis, or it is forgotten: GET /v1/diagnoses lists those that are kept."
+# Seconds between two looks at a diagnosis that is followed: a stage takes milliseconds, a reader's eye a tenth of a second.
+_PULSE = 0.1
+# A connection that is silent for this many pulses is told that it is not forgotten; one that is gone is found out by it.
+_BEAT = 20
 # Degraded is 200: pods do reach the kubelet. Unknown is 503: nobody should take it for a yes.
 VERDICT_STATUS = {
     State.REACHABLE: HTTPStatus.OK,
@@ -78,13 +87,39 @@ def report_routes(diagnoses: Diagnoses) -> APIRouter:
         """One diagnosis, with its report when it is done."""
         diagnosis = diagnoses.get(diagnosis_id)
         if diagnosis is None:
-            detail = "There is no such diagnosis, or it is forgotten: GET /v1/diagnoses lists those that are kept."
-            raise ProblemError(HTTPStatus.NOT_FOUND, "Not found", detail)
+            raise ProblemError(HTTPStatus.NOT_FOUND, "Not found", UNKNOWN)
         if o == "text":
             return text_answer(text.report(diagnosis.report) if diagnosis.report else f"{diagnosis.progress.value}\n")
         return json_answer({**_entry(diagnosis), "report": diagnosis.report})
 
+    @router.get("/v1/diagnoses/{diagnosis_id}/events", dependencies=[Depends(only())])
+    async def events(diagnosis_id: str) -> Response:
+        """Server-sent events: `stage` for each part of the look as it ends, then `done` or `failed` with the diagnosis."""
+        if diagnoses.get(diagnosis_id) is None:
+            raise ProblemError(HTTPStatus.NOT_FOUND, "Not found", UNKNOWN)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_events(diagnoses, diagnosis_id), media_type="text/event-stream", headers=headers)
+
     return router
+
+
+async def _events(diagnoses: Diagnoses, diagnosis_id: str) -> AsyncIterator[str]:
+    """Lines as the HTML standard has them (9.2.5). Looks again and again instead of waiting, which would take a thread."""
+    told, silent = 0, 0
+    while (diagnosis := diagnoses.get(diagnosis_id)) is not None:
+        for stage in diagnosis.stages[told:]:
+            yield _event("stage", to_plain(stage))
+        told, silent = len(diagnosis.stages), 0 if len(diagnosis.stages) > told else silent + 1
+        if diagnosis.ended_at is not None:
+            yield _event(diagnosis.progress.value, _entry(diagnosis))
+            return
+        if silent % _BEAT == _BEAT - 1:
+            yield ": still looking\n\n"
+        await asyncio.sleep(_PULSE)
+
+
+def _event(name: str, data: Any) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"  # JSON has no line ends of its own here
 
 
 def _report(diagnosis: Diagnosis) -> Report:

@@ -16,7 +16,7 @@ from agent.cli.failures import UnreadableError, say
 from agent.cli.options import Format, Output, with_settings
 from agent.cli.output import show
 from agent.host.errors import HostError
-from agent.model.capture import SCHEMA, Capture
+from agent.model.capture import SCHEMA, Capture, Stage
 from agent.model.codec import from_plain
 from agent.model.exitcode import ExitCode
 from agent.model.explanation import Verdict
@@ -25,6 +25,7 @@ from agent.model.report import Report, State, Word
 from agent.model.settings import Settings
 from agent.render import text
 from agent.render.clean import clean
+from agent.render.observations import observations
 
 # node-problem-detector cuts a plugin's message at this length (its max_output_length, 80 by default).
 BRIEF = 80
@@ -41,11 +42,18 @@ def diagnose(
     brief: Annotated[
         bool, typer.Option("--brief", help="One line of at most 80 characters, and node-problem-detector's exit codes.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="After the page, everything that was seen, each with its time.")
+    ] = False,
 ) -> None:
-    """Can this node's pods reach this node's kubelet, and if not, which rule stops them?"""
+    """Can this node's pods reach this node's kubelet, and if not, which rule stops them?
+
+    On a terminal a line on standard error tells of each part of the look as it ends.
+    """
     if not brief:
-        _finish(live.look(settings), output or Format.TEXT)
-    if output is not None:
+        capture = live.look(settings, _progress if _wanted() else None)
+        _finish(capture, output or Format.TEXT, debug=debug)
+    if output is not None or debug:
         raise typer.BadParameter("--brief has a form of its own: leave one of the two out.", param_hint="-o")
     try:
         capture = live.look(settings)
@@ -116,9 +124,19 @@ def _unpacked(content: bytes, name: str) -> bytes:
     return plain
 
 
-def _finish(capture: Capture, output: Format) -> None:
+def _wanted() -> bool:
+    """Whether somebody watches: a script's log has no use for lines of progress."""
+    return sys.stderr.isatty()
+
+
+def _progress(stage: Stage) -> None:
+    typer.echo(f"{stage.seconds * 1000:8.1f} ms  {stage.name}", err=True)
+
+
+def _finish(capture: Capture, output: Format, *, debug: bool = False) -> None:
     report = analyse(capture)
-    show(report, output, lambda wide: text.report(report, wide=wide))
+    seen = f"\n{observations(capture)}" if debug else ""
+    show(report, output, lambda wide: text.report(report, wide=wide) + seen)
     raise typer.Exit(_code(capture, report))
 
 

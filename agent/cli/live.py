@@ -6,7 +6,7 @@ from agent.host.client import Broker
 from agent.model.capture import Capture
 from agent.model.settings import Settings
 from agent.service.clock import SystemClock
-from agent.service.collect import Senses, collect
+from agent.service.collect import Progress, Senses, collect
 from agent.service.host import Host
 
 SENSES = Senses()
@@ -18,7 +18,7 @@ def attach(settings: Settings) -> Host:
     return Broker.start(settings)
 
 
-def look(settings: Settings) -> Capture:
-    """One capture. Raises `HostError` when there is no looking at all."""
+def look(settings: Settings, progress: Progress | None = None) -> Capture:
+    """One capture. `progress` hears of each stage as it ends. Raises `HostError` when there is no looking at all."""
     with closing(attach(settings)) as host:
-        return collect(host, settings, CLOCK, senses=SENSES)
+        return collect(host, settings, CLOCK, progress, senses=SENSES)

@@ -9,6 +9,7 @@ from typing import Any
 from agent.host import evidence, firewall, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
 from agent.host.fixing.fixer import Eyes, Fixer
+from agent.host.pod_files import PodFileReader
 from agent.host.readings import Readings
 from agent.host.workers import IPTC, PROCESSES, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
@@ -18,6 +19,7 @@ from agent.model.settings import Settings
 from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_KINDS = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Answers:
         self._converse = converse
         self._directory = namespaces.Directory(settings.netns_dirs)
         self._readings = Readings()
+        self._files = PodFileReader()
         eyes = Eyes(self.node, self.processes, self.firewall, node.pod_route, self.twin)
         self.fixer = Fixer(settings, eyes, stays=stays)
         self._operations: dict[str, Callable[[Any], Any]] = {
@@ -52,6 +55,7 @@ class Answers:
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
+            "pod_files": lambda arguments: self._files.of_pod(arguments.namespace),
             "twin": lambda arguments: self.twin(arguments.request),
             "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
             "evidence": self._evidence,
@@ -160,7 +164,7 @@ class Answers:
 
     def _socket(self, arguments: operations.SocketArguments) -> socket.socket:
         def create() -> socket.socket:
-            return socket.socket(_FAMILIES[arguments.version], socket.SOCK_STREAM)
+            return socket.socket(_FAMILIES[arguments.version], _KINDS[arguments.kind])
 
         own = arguments.namespace in (0, namespaces.host_inode())
         return create() if own else self._directory.inside(arguments.namespace, create)
@@ -179,6 +183,8 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
     arguments: Any = from_plain(kind, given)
     if isinstance(arguments, operations.SocketArguments) and (arguments.version not in _FAMILIES or arguments.namespace < 0):
         raise CodecError("a socket is of IP version 4 or 6, in a namespace named by its inode")
+    if isinstance(arguments, operations.SocketArguments) and arguments.kind not in _KINDS:
+        raise CodecError("a socket is a `stream` or a `dgram`")
     if isinstance(arguments, operations.PartsArguments) and not all(firewall.may_ask(part) for part in arguments.parts):
         raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
     if isinstance(arguments, operations.EvidenceArguments) and arguments.pod.version != arguments.node.version:

@@ -24,6 +24,7 @@ from agent.model.outline import Part
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest
+from agent.model.scrape import PodFiles
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 
@@ -100,15 +101,20 @@ class Broker:
         """The kernel's route lookup for a pod's address. Raises `ValueError` where it is no address."""
         return self._ask("pod_route", PodRoute, {"address": str(ip_address(address))})
 
-    def socket(self, namespace: int, version: int) -> Socket:
-        """A fresh TCP socket of IP `version` (4 or 6) in the namespace of that inode; 0 is the host's own.
+    def socket(self, namespace: int, version: int, kind: str = "stream") -> Socket:
+        """A fresh TCP (`stream`) or UDP (`dgram`) socket of IP `version` (4 or 6) in the namespace of that inode; 0 is the
+        host's own.
 
         The caller owns it. Raises `NamespaceGone` where the namespace does not exist any more.
         """
-        _, fd = self._converse("socket", {"namespace": namespace, "version": version})
+        _, fd = self._converse("socket", {"namespace": namespace, "version": version, "kind": kind})
         if fd is None:
             raise HostError("the broker answered without the socket it was asked for")
         return Socket(fileno=fd)
+
+    def pod_files(self, namespace: int) -> PodFiles:
+        """resolv.conf, hosts and the cluster's CA as the processes of the pod in that network namespace see them."""
+        return self._ask("pod_files", PodFiles, {"namespace": namespace})
 
     def counters(self, namespace: int, port: int) -> Counters:
         """Counters of the node, of the pod in that namespace, and of the listeners on `port`, as they are now."""

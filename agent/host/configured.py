@@ -4,18 +4,21 @@ So it works from inside a container that shares the node's processes, without on
 the values that are named here leave a file: such files hold registries' passwords.
 """
 
-import json
-import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from agent.model.capture import Configured, Process, TextFile
 
-# The kubelet's own keys (kubelet.config.k8s.io/v1beta1 KubeletConfiguration) that say something about the way to it.
-_KUBELET_KEYS = ("address", "port", "podCIDR")
-_KUBELET_LINE = re.compile(rf'^"?({"|".join(_KUBELET_KEYS)})"?:[ \t]*["\']?([^\s"\'#]+)', re.MULTILINE)
+# The kubelet's own keys (kubelet.config.k8s.io/v1beta1 KubeletConfiguration) that say something about the way to it, and about
+# who may ask it.
+_KUBELET_KEYS = (
+    *("address", "port", "podCIDR", "readOnlyPort", "serverTLSBootstrap"),
+    *("authentication.anonymous.enabled", "authentication.webhook.enabled", "authorization.mode"),
+)
 _DEFAULT_FILES = {"containerd": "/etc/containerd/config.toml", "crio": "/etc/crio/crio.conf"}
 _FILE_FLAGS = {"kubelet": ("--config",), "containerd": ("--config", "-c"), "crio": ("--config", "-c")}
 # Where runtimes look when nobody told them otherwise, and where distributions tell theirs to look.
@@ -41,9 +44,12 @@ def read(processes: Iterable[Process], proc: Path = Path("/proc")) -> tuple[tupl
         path = _configuration_file(process)
         if path:
             text = _text(proc, process, path, problems)
-            values += [
-                Configured(program=process.name, path=path, key=key, value=value) for key, value in _values(process, text)
-            ]
+            try:
+                found = list(_values(process, text))
+            except ValueError as error:
+                problems.append(f"{path} of {process.name} is not understood: {error}")
+                continue
+            values += [Configured(program=process.name, path=path, key=key, value=value) for key, value in found]
     for process in known:
         if process.name in _RUNTIMES:
             for directory in _cni_directories(process, values):
@@ -70,16 +76,19 @@ def _values(process: Process, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _kubelet_values(text: str) -> Iterator[tuple[str, str]]:
-    """From YAML by its unindented lines, which is where these keys stand, or from JSON."""
-    if not text.lstrip().startswith("{"):
-        yield from _KUBELET_LINE.findall(text)
-        return
+    """The keys that have one value, a switch as `true` or `false`. JSON is YAML, too. Raises `ValueError` for neither."""
     try:
-        found: Any = json.loads(text)
-    except ValueError:
-        return
+        found: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        # The parser quotes the line that it stumbled over, which may be a secret's.
+        raise ValueError("it is no YAML") from None
     for key in _KUBELET_KEYS:
-        if isinstance(value := found.get(key), (str, int)) and value != "":
+        value = found
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, bool):
+            yield key, str(value).lower()
+        elif isinstance(value, (str, int)) and value != "":
             yield key, str(value)
 
 

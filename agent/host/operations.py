@@ -41,10 +41,18 @@ class PodRouteArguments:
 
 @dataclass(frozen=True, slots=True)
 class SocketArguments:
-    """In which namespace (an inode, 0 for the host's) a TCP socket of which IP version (4 or 6)."""
+    """In which namespace (an inode, 0 for the host's) a socket of which IP version (4 or 6): TCP, or UDP as `dgram`."""
 
     namespace: int
     version: int
+    kind: str = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class PodFilesArguments:
+    """Whose files: the pod's network namespace, by its inode. Which files is the broker's own list."""
+
+    namespace: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,7 @@ ARGUMENTS: dict[str, Any] = {
     "legacy_chain": Nothing,
     "pod_route": PodRouteArguments,
     "socket": SocketArguments,
+    "pod_files": PodFilesArguments,
     "counters": CountersArguments,
     "evidence": EvidenceArguments,
     "pod_firewall": PodFirewallArguments,

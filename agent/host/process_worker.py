@@ -37,7 +37,14 @@ INTERESTING = frozenset(
         *("firewalld", "ufw", "dockerd", "cri-dockerd", "containerd", "crio", "tailscaled", "fail2ban-server"),
     )
 )
+# Those that run in pods, whose flags decide how the kubelet is asked.
+_IN_PODS = frozenset(("metrics-server",))
+# Those whose proxy decides whether metrics arrive (net/http, ProxyFromEnvironment: upper case, then lower).
+_PROXIED = frozenset(("kube-apiserver", "metrics-server"))
+_PROXY = re.compile(r"(?i)^(https?_proxy|no_proxy)=")
 _SECRET_FLAG = re.compile(r"(?i)^--?[a-z0-9_.-]*(token|passw|secret|key|credential)[a-z0-9_.-]*")
+# Values that no secret has: kubelet --authentication-token-webhook=true is a switch.
+_SWITCHES = ("true", "false")
 _USERINFO = re.compile(r"(://)[^/@\s]+@")
 _NAMESPACE = "ns/net"
 
@@ -51,8 +58,11 @@ def look(_: dict[str, Any]) -> Processes:
     for process in psutil.process_iter():
         try:
             name = process.name()
-            if name in INTERESTING and Path("/proc", str(process.pid), _NAMESPACE).stat().st_ino == own:
-                found.append(Process(pid=process.pid, name=name, argv=redact(process.cmdline())))
+            if name not in INTERESTING:
+                continue
+            inode = Path("/proc", str(process.pid), _NAMESPACE).stat().st_ino
+            if inode == own or name in _IN_PODS:
+                found.append(_described(process, name, 0 if inode == own else inode))
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             continue
         except (psutil.AccessDenied, PermissionError):
@@ -70,6 +80,17 @@ def look(_: dict[str, Any]) -> Processes:
     )
 
 
+def _described(process: psutil.Process, name: str, namespace: int) -> Process:
+    try:
+        variables = process.environ() if name in _PROXIED else {}
+    except psutil.AccessDenied:  # its flags may still be seen
+        variables = {}
+    shown = sorted(text for key, value in variables.items() if _PROXY.match(text := f"{key}={value}"))
+    environment = tuple(_USERINFO.sub(r"\1***@", text) for text in shown)
+    argv = redact(process.cmdline())
+    return Process(pid=process.pid, name=name, argv=argv, namespace=namespace, environment=environment)
+
+
 def redact(argv: Sequence[str]) -> tuple[str, ...]:
     """The arguments with secrets replaced by `***`: values of flags that are named like one, and passwords inside URLs."""
     shown: list[str] = []
@@ -78,7 +99,7 @@ def redact(argv: Sequence[str]) -> tuple[str, ...]:
         flag = _SECRET_FLAG.match(argument)
         if hide_next and not argument.startswith("--"):
             shown.append("***")
-        elif flag and "=" in argument:
+        elif flag and "=" in argument and argument.partition("=")[2] not in _SWITCHES:
             shown.append(f"{argument.split('=', 1)[0]}=***")
         else:
             shown.append(_USERINFO.sub(r"\1***@", argument))

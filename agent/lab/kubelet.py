@@ -1,26 +1,27 @@
 """A stand-in for the kubelet's HTTPS server: enough of it for a scrape to succeed or fail as it does on a real node.
 
 Run as `python -m agent.lab.kubelet --node-ip=... --hostname-override=...`, with the real kubelet's flags in its own command
-line, because kubereach reads them there. It serves 401 to everybody, as a kubelet without anonymous authentication does, and
+line, because kubereach reads them there. It serves 401 to everybody, as a kubelet without anonymous authentication does
+(or what `agent.lab.behaviour` tells it), and
 counts the requests that carried an Authorization header: kubereach must never send one. The header itself is not kept.
 """
 
 import argparse
+import json
 import os
 import socket
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from agent.lab.handover import READY_VARIABLE
+from agent.lab.behaviour import AUTHORITY, Behaviour
+from agent.lab.handover import BEHAVIOUR_VARIABLE, report_ready
+from agent.lab.serving import Signer, certify, secure
+from agent.model.codec import from_plain
 from agent.model.settings import KUBELET_PORT
 
 TOKENS_SEEN = "/lab/tokens-seen"  # not a kubelet's path: how many requests carried a token
@@ -34,15 +35,20 @@ class Kubelet(HTTPServer):
     address_family = socket.AF_INET6
     request_queue_size = 128
 
-    def __init__(self, port: int, tls: ssl.SSLContext) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None, behaviour: Behaviour | None = None, address: str = "::") -> None:
+        """`tls` is None for a kubelet that has no serving certificate."""
         self.tls = tls
+        self.behaviour = behaviour or Behaviour()
         self.tokens_seen = 0
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(("::", port), Answer)
+        if ":" not in address:
+            self.address_family = socket.AF_INET
+        super().__init__((address, port), Answer)
 
     def server_bind(self) -> None:
         """Binds one socket for IPv4 and IPv6. Skips HTTPServer's look-up of the host's name, for which nobody waits."""
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -55,6 +61,9 @@ class Kubelet(HTTPServer):
     def _converse(self, request: socket.socket, client_address: object) -> None:
         try:
             request.settimeout(REQUEST_SECONDS)
+            if self.tls is None:
+                _refuse_handshake(request)
+                return
             with self.tls.wrap_socket(request, server_side=True) as secured:
                 self.finish_request(secured, client_address)
         except OSError:
@@ -79,7 +88,9 @@ class Answer(BaseHTTPRequestHandler):
         elif self.path == TOKENS_SEEN:
             self._answer(HTTPStatus.OK, str(self.server.tokens_seen))
         else:
-            self._answer(HTTPStatus.UNAUTHORIZED, "Unauthorized")
+            behaviour = self.server.behaviour
+            time.sleep(behaviour.delay)
+            self._answer(HTTPStatus(behaviour.status), behaviour.text)
 
     def _answer(self, status: HTTPStatus, text: str) -> None:
         body = text.encode()
@@ -94,39 +105,11 @@ class Answer(BaseHTTPRequestHandler):
         """Logs nothing: a request line may hold a secret."""
 
 
-def certify(node: str, now: datetime) -> tuple[bytes, bytes]:
-    """A serving certificate and its key, PEM. As a kubelet signs for itself: CN=<node>@<seconds>, a DNS name, no address
-    (k8s.io/client-go/util/cert GenerateSelfSignedCertKey).
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{node}@{int(now.timestamp())}")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(node)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.public_bytes(pem), private
-
-
-def secure(node: str) -> ssl.SSLContext:
-    """A TLS server context with a fresh certificate. `ssl` reads keys from paths only, so they pass through a memory file."""
-    certificate, key = certify(node, datetime.now(UTC))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    descriptor = os.memfd_create("kubelet-serving")
-    try:
-        os.write(descriptor, certificate + key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
-    return context
+def _refuse_handshake(request: socket.socket | tuple[bytes, socket.socket]) -> None:
+    """Answers a ClientHello as Go's crypto/tls does where GetCertificate has none: the fatal alert internal_error (80)."""
+    if isinstance(request, socket.socket):
+        request.recv(16384)  # a TLS record at most
+        request.sendall(b"\x15\x03\x01\x00\x02\x02\x50")
 
 
 def main() -> None:
@@ -135,19 +118,18 @@ def main() -> None:
     parser.add_argument("--node-ip", required=True)
     parser.add_argument("--hostname-override", required=True)
     parser.add_argument("--port", type=int, default=KUBELET_PORT)
-    flags = parser.parse_args()
+    parser.add_argument("--address", default="::")
+    flags, _ = parser.parse_known_args()  # the others are there to be read in the process list
+    behaviour = from_plain(Behaviour, json.loads(os.environ.get(BEHAVIOUR_VARIABLE, "{}")))
     # The name that process lists show (proc_pid_comm(5)).
-    Path("/proc/self/comm").write_text("kubelet", encoding="ascii")
-    with Kubelet(flags.port, secure(flags.hostname_override)) as kubelet:
-        _report_ready()
+    Path("/proc/self/comm").write_text(behaviour.name, encoding="ascii")
+    tls = None
+    if behaviour.serving.signer is not Signer.NOBODY:
+        authority = AUTHORITY if AUTHORITY.exists() else None
+        tls = secure(*certify(flags.hostname_override, datetime.now(UTC), behaviour.serving, authority))
+    with Kubelet(flags.port, tls, behaviour, flags.address) as kubelet:
+        report_ready()
         kubelet.serve_forever(poll_interval=60.0)
-
-
-def _report_ready() -> None:
-    descriptor = os.environ.pop(READY_VARIABLE, None)
-    if descriptor is not None:
-        with os.fdopen(int(descriptor), "wb") as ready:
-            ready.write(b"\n")
 
 
 if __name__ == "__main__":

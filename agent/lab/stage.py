@@ -10,16 +10,17 @@ from pathlib import Path
 
 from agent.host import command, namespaces
 from agent.lab import bpf, cgroup
+from agent.lab.cast import Actor, furnish, kubelets, supporting
 from agent.lab.errors import LabError
 from agent.lab.handover import READY_VARIABLE
 from agent.lab.incidents import Incident
 from agent.lab.rules import Rules
-from agent.lab.topology import ETC_DIR, METRICS_SERVER, NODE, PEER, WEB, LabNode, LabPod, build, perform, within
+from agent.lab.topology import ETC_DIR, METRICS_SERVER, NODE, WEB, LabPod, build, perform, within
 from agent.model.ruleset import Backend
 from agent.model.settings import KUBELET_PORT
 
 # Two interpreters with TLS start in a quarter of a second; a machine that needs this long is stuck.
-_KUBELET_SECONDS = 20.0
+_START_SECONDS = 20.0
 _KNOCK_SECONDS = 1.0
 
 
@@ -31,13 +32,14 @@ def stage(incident: Incident, backend: Backend, cgroup_name: str = "") -> None:
     _run(NODE.namespace, incident.node)
     for pod in (METRICS_SERVER, WEB):
         _run(pod.namespace, incident.pods)
-    kubelets = ((NODE, incident.flags), (PEER, ())) if incident.kubelet else ((PEER, ()),)
-    started = [(node, _start_kubelet(node, incident.stack, flags, group if node is NODE else None)) for node, flags in kubelets]
+    if incident.metrics_server is not None:
+        furnish(incident.hosts)
+    started = [(actor.name, _start(actor)) for actor in (*kubelets(incident, group), *supporting(incident))]
     if incident.dropped_by_program:
         _program(incident.dropped_by_program)
     _load(incident.rules[backend])
-    for node, ready in started:
-        _await_kubelet(node, ready)
+    for name, ready in started:
+        _await(name, ready)
     for _ in range(incident.knocks):
         _knock(METRICS_SERVER)
 
@@ -89,30 +91,26 @@ def _program(interface: str) -> None:
     perform(within(NODE.namespace, sys.executable, "-P", "-m", "agent.lab.bpf", interface))
 
 
-def _start_kubelet(node: LabNode, stack: str, more: tuple[str, ...], group: Path | None) -> int:
-    """Starts a node's kubelet, in the cgroup `group` if there is one; returns a descriptor that becomes readable when it
-    listens or is dead.
-    """
+def _start(actor: Actor) -> int:
+    """Starts one process; returns a descriptor that becomes readable when it is ready or dead."""
     ready, theirs = os.pipe()
-    addresses = ",".join(address for version, address in (("4", node.address), ("6", node.address6)) if version in stack)
-    own = () if any(flag.startswith("--node-ip=") for flag in more) else (f"--node-ip={addresses}",)
-    flags = (*own, f"--hostname-override={node.name}", *more)
-    # `0` is the shell itself: it joins before the socket is made, which stays in the cgroup of its making.
-    join = ("sh", "-c", 'echo 0 > "$0" && exec "$@"', str(group / "cgroup.procs")) if group else ()
-    argv = within(node.namespace, *join, sys.executable, "-P", "-m", "agent.lab.kubelet", *flags)
+    # `0` is the shell itself: it joins before the process makes a socket, which stays in the cgroup of its making.
+    join = ("sh", "-c", 'echo 0 > "$0" && exec "$@"', str(actor.group / "cgroup.procs")) if actor.group else ()
+    argv = within(actor.namespace, *join, sys.executable, "-P", "-m", actor.module, *actor.arguments)
+    environment = {**actor.environment, READY_VARIABLE: str(theirs)}
     try:
-        command.spawn(argv, pass_fds=(theirs,), piped=False, environment={READY_VARIABLE: str(theirs)})
+        command.spawn(argv, pass_fds=(theirs,), piped=False, environment=environment)
     except OSError as error:
-        raise LabError(f"the kubelet of {node.name} could not be started: {error}") from error
+        raise LabError(f"{actor.name} could not be started: {error}") from error
     finally:
         os.close(theirs)
     return ready
 
 
-def _await_kubelet(node: LabNode, ready: int) -> None:
+def _await(name: str, ready: int) -> None:
     try:
-        readable, _, _ = select.select([ready], [], [], _KUBELET_SECONDS)
+        readable, _, _ = select.select([ready], [], [], _START_SECONDS)
         if not readable or not os.read(ready, 1):
-            raise LabError(f"the kubelet of {node.name} does not listen")
+            raise LabError(f"{name} does not listen")
     finally:
         os.close(ready)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.outline import Outline, Part
 from agent.model.probe import ProbeResult
+from agent.model.scrape import NameLookup, PodFiles, Trust
 from agent.model.settings import Settings
 from agent.model.twin import TwinResult
 
@@ -154,11 +155,17 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A process of interest in the host's network namespace; secrets in `argv` are replaced by `***`."""
+    """A process of interest; secrets in `argv` are replaced by `***`.
+
+    `namespace` is the inode of its network namespace, 0 for the host's; `environment` holds its proxy variables
+    (`HTTPS_PROXY=...`), without passwords, where they matter.
+    """
 
     pid: int
     name: str
     argv: tuple[str, ...] = ()
+    namespace: int = 0
+    environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,5 +271,8 @@ class Capture:
     counters: tuple[Counters, ...] = ()  # right before the pod's probe and right after; empty without a pod
     evidence: NodeEvidence | None = None
     pod_firewall: Firewall | None = None  # the rules of the probed pod's own namespace
+    pod_files: PodFiles | None = None  # of metrics-server's pod where it runs here, else of the pod that was probed
+    name_lookup: NameLookup | None = None  # None: metrics-server is not seen here, or it asks for no name
+    trust: Trust | None = None  # None: there was no certificate or no authority to hold it against
     stages: tuple[Stage, ...] = ()
     problems: tuple[Problem, ...] = ()

@@ -31,17 +31,31 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """The handshake and one unauthenticated GET after it. `http_status` 401 means: reachable. No token is ever sent."""
+    """The handshake and one unauthenticated GET after it. `http_status` 401 means: reachable. No token is ever sent.
+
+    `alert` is the peer's TLS alert as Go's crypto/tls words it. `sans` are `DNS:...` and `IP:...`; `not_before` and `not_after`
+    RFC 3339 in UTC to the second; `certificate` the peer's own, PEM. `http_excerpt` is the beginning of the answer's body
+    (a stranger's text). `seconds` is all of it, `handshake_seconds` the handshake alone, `first_byte_seconds` from the request
+    to the answer's first byte, None where none came.
+    """
 
     ok: bool
     error: str = ""
+    alert: str = ""
     version: str = ""
     subject: str = ""
+    issuer: str = ""
     sans: tuple[str, ...] = ()
     self_signed: bool | None = None
+    not_before: str = ""
+    not_after: str = ""
+    certificate: str = ""
     http_status: int | None = None
     http_error: str = ""
+    http_excerpt: str = ""
     seconds: float = 0.0
+    handshake_seconds: float = 0.0
+    first_byte_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

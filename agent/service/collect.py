@@ -15,19 +15,23 @@ from agent import __version__
 from agent.analysis.diagnosis.asked import packets_asked
 from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.plan import plan_probes
+from agent.analysis.diagnosis.scrape import read_scrape
 from agent.analysis.diagnosis.twin_plan import plan_twin
 from agent.analysis.path.reach import Asked
 from agent.cluster.node import read_node
 from agent.host.probe import probe
+from agent.host.resolver import ask
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.identity import Identity
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
+from agent.model.scrape import NameLookup, PodFiles
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 from agent.service.clock import Clock
-from agent.service.host import BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
+from agent.service.host import Asker, BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
 from agent.service.reading import read_again, read_for
+from agent.service.scraping import Scraping, hold_certificate
 
 T = TypeVar("T")
 Progress = Callable[[Stage], None]
@@ -42,6 +46,7 @@ class Senses:
 
     probe: Prober = probe
     read_node: NodeReader = read_node
+    ask: Asker = ask
 
 
 _SENSES = Senses()
@@ -97,7 +102,10 @@ class _Look:
         between = self._between(first, asked) if alone else None
         kubelet = identity.kubelet.pid if identity.kubelet else None
         evidence = pool.submit(self._evidence, pod, kubelet) if pod else None
+        # After the pod's probe, whose counters a question to a name server would move, too.
+        scraping = pool.submit(self._scraping, identity, processes.result(), node_object.result())
         others = tuple(pool.map(self.probe, [request for request in requests if request.vantage is not Vantage.POD]))
+        pod_files, name_lookup = scraping.result()
         legacy_chain = legacy.result()
         twin.result()
         self._ended("total", start)
@@ -117,6 +125,9 @@ class _Look:
             counters=tuple(item for item in counted if item),
             evidence=evidence.result() if evidence else None,
             pod_firewall=pod_firewall,
+            pod_files=pod_files,
+            name_lookup=name_lookup,
+            trust=hold_certificate(alone + others, pod_files),
             stages=tuple(self.stages),
             problems=tuple(self.problems),
         )
@@ -191,6 +202,15 @@ class _Look:
             if not isinstance(error, NamespaceGone):  # that is the probe's own outcome, told there
                 self.problems.append(Problem(what="the pod's own firewall", why=str(error)))
             return None
+
+    def _scraping(
+        self, identity: Identity, processes: Processes, node_object: NodeObject | None
+    ) -> tuple[PodFiles | None, NameLookup | None]:
+        """What a scrape needs beside the connect. One after the other: none of it takes long where nothing is wrong."""
+        scrape = read_scrape(processes, node_object, identity)
+        scraping = Scraping(self.host, self.settings, self.senses.ask)
+        files = self._asked("pod files", lambda: scraping.pod_files(scrape, identity), lambda why: PodFiles(problem=why))
+        return files, self._timed("name lookup", lambda: scraping.lookup(scrape, files))
 
     def _legacy_chain(self) -> LegacyChain | None:
         return self._asked("legacy chain", self.host.legacy_chain, lambda why: LegacyChain(problem=why))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Lock
 
-from agent.model.capture import Capture
+from agent.model.capture import Capture, Stage
 from agent.model.report import Report, State
 from agent.service.clock import Clock
 from agent.service.host import HostError
@@ -34,7 +34,10 @@ class Progress(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """One run. `error` is a sentence when it failed; `finished` is monotonic seconds, for ages only."""
+    """One run. `error` is a sentence when it failed; `finished` is monotonic seconds, for ages only.
+
+    `stages` are those of its look that have ended, in the order in which they did.
+    """
 
     id: str
     progress: Progress
@@ -43,6 +46,7 @@ class Diagnosis:
     finished: float | None = None
     error: str = ""
     report: Report | None = None
+    stages: tuple[Stage, ...] = ()
 
 
 class Diagnoses:
@@ -98,6 +102,14 @@ class Diagnoses:
         with self._lock:
             return self._kept.get(diagnosis_id)
 
+    def hear(self, stage: Stage) -> None:
+        """Notes that a stage of the look under way has ended. Whoever looks calls it, from any thread."""
+        with self._lock:
+            # The pool has one thread: those that wait for it are not looked for.
+            running = next((item for item in self._kept.values() if item.progress is Progress.RUNNING), None)
+            if running:
+                self._kept[running.id] = replace(running, stages=(*running.stages, stage))
+
     def all(self) -> tuple[Diagnosis, ...]:
         """Those that are kept, newest first."""
         with self._lock:
@@ -138,6 +150,8 @@ class Diagnoses:
         except Exception as failure:  # noqa: BLE001 - a failed run is a state that its asker must see; the trace goes to the log
             _log.exception("diagnosis %s failed", diagnosis.id)
             error = f"{type(failure).__name__}: {failure}. This is a bug in kubereach; its log has the trace."
+        with self._lock:
+            running = self._kept.get(diagnosis.id, running)  # with the stages that were heard of meanwhile
         ended = replace(
             running,
             progress=Progress.DONE if report else Progress.FAILED,

@@ -17,6 +17,7 @@ from agent.model.outline import Part
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
+from agent.model.scrape import Asked, NameAnswer, PodFiles, Question
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 
@@ -165,10 +166,23 @@ class FakeHost:
         self._called("node_object")
         return self.capture.node_object
 
-    def socket(self, namespace: int, version: int) -> socket.socket:
+    def ask(self, question: Question, _sock: socket.socket, _settings: Settings) -> Asked:
+        """The captured answer to this question: an `Asker`."""
+        self._called("ask")
+        known = self.capture.name_lookup.asked if self.capture.name_lookup else ()
+        missing = Asked(question=question, answer=NameAnswer.NOT_TRIED, detail="no such question was captured")
+        return next((asked for asked in known if asked.question == question), missing)
+
+    def socket(self, namespace: int, version: int, kind: str = "stream") -> socket.socket:
         """A socket that nothing is ever sent on."""
         self._called(f"socket {namespace}")
-        return socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET)
+        family = socket.AF_INET6 if version == 6 else socket.AF_INET
+        return socket.socket(family, socket.SOCK_DGRAM if kind == "dgram" else socket.SOCK_STREAM)
+
+    def pod_files(self, namespace: int) -> PodFiles:
+        """The captured files, whichever pod is meant."""
+        self._called("pod_files")
+        return self.capture.pod_files or PodFiles(namespace=namespace, problem="no files of a pod were captured")
 
     def _ended(self, call: str, fix: str, state: FixState, why: str) -> Fix:
         self._called(call)

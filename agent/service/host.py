@@ -13,10 +13,11 @@ from agent.model.outline import Part
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest, ProbeResult
+from agent.model.scrape import Asked, PodFiles, Question
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
 
-__all__ = ["BrokerGone", "FixRefused", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
+__all__ = ["Asker", "BrokerGone", "FixRefused", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
 
 
 class Host(Protocol):
@@ -54,8 +55,15 @@ class Host(Protocol):
         """The kernel's route to a pod."""
         ...
 
-    def socket(self, namespace: int, version: int) -> socket.socket:
-        """An unconnected TCP socket in that namespace (its inode, 0 for the host's). Raises `NamespaceGone`."""
+    def socket(self, namespace: int, version: int, kind: str = "stream") -> socket.socket:
+        """An unconnected TCP (`stream`) or UDP (`dgram`) socket in that namespace (its inode, 0 for the host's).
+
+        Raises `NamespaceGone`.
+        """
+        ...
+
+    def pod_files(self, namespace: int) -> PodFiles:
+        """A pod's resolv.conf, hosts and cluster CA; `problem`: not read."""
         ...
 
     def counters(self, namespace: int, port: int) -> Counters:
@@ -117,6 +125,9 @@ class Host(Protocol):
 
 # Makes one connect on a socket of the host's; never raises for what the network does.
 Prober = Callable[[ProbeRequest, socket.socket, Settings], ProbeResult]
+
+# Asks one question of a name server on a UDP socket of the host's; never raises for what comes back.
+Asker = Callable[[Question, socket.socket, Settings], Asked]
 
 # Asks Kubernetes for a node by name; None when this is no cluster.
 NodeReader = Callable[[str], NodeObject | None]

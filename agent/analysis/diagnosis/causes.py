@@ -10,6 +10,8 @@ from ipaddress import ip_network
 
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
+from agent.analysis.diagnosis.control_plane import look_at_control_plane
+from agent.analysis.diagnosis.ladder import climb
 from agent.analysis.diagnosis.neighbours import find_left_out, find_loophole
 from agent.analysis.diagnosis.outside import find_proof
 from agent.analysis.diagnosis.places import chain_at, rule_name, same_place
@@ -22,9 +24,10 @@ from agent.analysis.diagnosis.suspects_socket import packet_size
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
 from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
-from agent.model.report import Evidence, Finding, Remedy, Word
+from agent.model.report import Evidence, Finding, Remedy, Severity, Word
 from agent.model.tri import Tri
 
+_RANK = {severity: rank for rank, severity in enumerate((Severity.CRITICAL, Severity.WARNING, Severity.INFO))}
 BLOCKS = (Verdict.DROP, Verdict.REJECT)
 
 
@@ -37,7 +40,10 @@ def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding
         causes = tuple(_arrived(scene, testimonies, probe))
     else:
         causes = (*_stopped(scene, testimonies, probe), *_dead_opening(scene, testimonies))
-    return (*causes, *_circumstances(scene))
+    causes = (*causes, *climb(scene))
+    holds = all(finding.severity is Severity.INFO for finding in causes)
+    found = (*causes, *look_at_control_plane(scene, holds=holds), *_circumstances(scene))
+    return tuple(sorted(found, key=lambda finding: _RANK[finding.severity]))  # stable: the root cause stays first
 
 
 def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
@@ -56,19 +62,12 @@ def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[
 
 
 def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
-    explanation, tls = scene.explanation, probe.tls
+    explanation = scene.explanation
     if explanation and explanation.stopped_by:
         yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
     large = packet_size(scene, probe)
     if large:
         yield _proven(large, testimonies)
-    elif tls and not tls.ok:
-        yield _finding(kubelet.TLS_FAILED, f"TCP connects, then the TLS handshake fails: {tls.error}.", testimonies)
-    elif tls and (tls.http_error or (tls.http_status or 0) >= 500):
-        answer = tls.http_error or f"HTTP {tls.http_status}"
-        yield _finding(
-            kubelet.HTTP_FAILED, f"TCP and TLS work; an unauthenticated GET is answered with: {answer}.", testimonies
-        )
     yield from _dying_opening(scene, testimonies)
     count = len(_left_open(explanation)) if explanation else 0
     if count:

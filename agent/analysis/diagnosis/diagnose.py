@@ -6,6 +6,7 @@ contradict it. Where they differ, the difference itself is the finding.
 
 from collections.abc import Iterator, Sequence
 
+from agent.analysis.diagnosis import access, control_plane, ladder
 from agent.analysis.diagnosis.catalog import doubt, node
 from agent.analysis.diagnosis.causes import find_causes
 from agent.analysis.diagnosis.families import look_at_other, split_families
@@ -96,6 +97,7 @@ def _excluded(scene: Scene) -> Iterator[Excluded]:
         yield Excluded(what="kubelet down", because=f"{who} listens on {listener.address}:{listener.port}")
     if peer and peer.outcome is Outcome.OPEN:
         yield Excluded(what="the pod's own network", because=f"the same pod reaches {peer.request.target}:{peer.request.port}")
+    yield from ladder.excluded(scene)
 
 
 def _facts(scene: Scene) -> Iterator[Fact]:
@@ -108,6 +110,8 @@ def _facts(scene: Scene) -> Iterator[Fact]:
         yield Fact(
             name="listener", value=f"{listener.address}:{listener.port}", source=f"sockets of {listener.process or 'unknown'}"
         )
+    yield from access.facts(scene.capture.processes)
+    yield from control_plane.facts(scene)
     if scene.packet and scene.packet.iif:
         yield Fact(name="pod packets come in by", value=scene.packet.iif, source=f"route to {scene.packet.source}")
 
@@ -119,6 +123,11 @@ def _problems(capture: Capture, scene: Scene) -> Iterator[str]:
     sentences += [f"processes: {capture.processes.problem}"] if capture.processes.problem else []
     if capture.node_object and capture.node_object.problem:
         sentences.append(f"Node object: {capture.node_object.problem}")
+    for what, kept in (
+        ("name lookup", capture.name_lookup),
+        ("the certificate's issuer", capture.trust),
+    ):
+        sentences += [f"{what}: {kept.problem}"] if kept and kept.problem else []
     sentences += scene.identity.problems
     sentences += scene.ruleset.problems
     yield from dict.fromkeys(sentences)

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
 from agent.analysis.diagnosis.packets import host_packet, packets_of_other_networks, pod_packet
+from agent.analysis.diagnosis.scrape import Scrape, read_scrape
 from agent.analysis.diagnosis.silence import silenced_by
 from agent.analysis.diagnosis.surroundings import Surroundings, read_surroundings
 from agent.analysis.path import blame
@@ -30,8 +31,10 @@ class Scene:
 
     `packet` is the pod's, None when nothing is known to build one from; `moved` lists the counters that rose during the pod's
     probe, None when they were not read twice or the ruleset changed meanwhile (`changed`). `listening`: does somebody answer on
-    the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `silenced_by` stops the answer
-    of the REJECT that the packet meets, `other_packets` come from other pod networks, `saved` are the node's firewall files.
+    the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `scrape` is how
+    metrics-server asks this kubelet; `capture` is all that was seen. `silenced_by` stops the answer of the REJECT that the
+    packet meets, `other_packets` come from other pod networks, `saved` are the node's firewall files, `around` is what lies
+    on the packet's way beside the rules.
     """
 
     identity: Identity
@@ -48,6 +51,8 @@ class Scene:
     peer_interface: str | None
     legacy_chain: LegacyChain | None
     twin: TwinResult | None
+    capture: Capture
+    scrape: Scrape
     silenced_by: RuleRef | None = None
     other_packets: tuple[Packet, ...] = ()
     saved: tuple[TextFile, ...] = ()
@@ -88,6 +93,8 @@ def read_scene(capture: Capture) -> Scene:
         peer_interface=_outgoing(capture.node.routes, probes.get(Vantage.PEER)),
         legacy_chain=capture.legacy_chain,
         twin=capture.twin,
+        capture=capture,
+        scrape=read_scrape(capture.processes, capture.node_object, identity),
         silenced_by=_silenced(capture, ruleset, packet, explanation, pod_probe),
         other_packets=packets_of_other_networks(capture.node, capture.pod_routes, identity, packet),
         saved=capture.node.firewall_files,

@@ -5,7 +5,7 @@ and is held against a plain connect as well as against kubereach.
 """
 
 from agent.lab.errors import UnknownIncidentError
-from agent.lab.incidents import families, firewall, node, owners, saved, shapes, traffic
+from agent.lab.incidents import families, firewall, kubelet, node, owners, saved, shapes, traffic
 from agent.lab.incidents.incident import Incident
 
 __all__ = ["INCIDENTS", "Incident", "find_incident"]
@@ -18,6 +18,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *families.INCIDENTS,
     *shapes.INCIDENTS,
     *node.INCIDENTS,
+    *kubelet.INCIDENTS,
 )
 
 

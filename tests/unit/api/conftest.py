@@ -64,7 +64,7 @@ def door(capture: Capture):
         host = FakeHost(capture, checks=(Check(name="CAP_NET_ADMIN", ok=True), Check(name="nft", ok=False, detail="not found")))
         senses = Senses(host.probe, host.node_object)
         analyse: Callable[[Capture], Report] = lambda _: here.answer  # noqa: E731 - closes over what is made next
-        diagnoses = Diagnoses(lambda: collect(host, settings, clock, senses=senses), analyse, clock)
+        diagnoses = Diagnoses(lambda: collect(host, settings, clock, diagnoses.hear, senses=senses), analyse, clock)
         opened.append(diagnoses)
         fixing = Fixing(host, settings, clock, lambda: collect(host, settings, clock, senses=senses), host.probe)
         app = create_app(host, diagnoses, settings, clock, fixing, callers=callers)

@@ -1,10 +1,16 @@
 """The routes around a report."""
 
+import asyncio
+import json
+from dataclasses import replace
+
 import pytest
 
-from agent.model.capture import Capture
+from agent.api import reports
+from agent.model.capture import Capture, Stage
 from agent.model.codec import from_plain
 from agent.model.report import Report, State
+from agent.service.diagnoses import Diagnosis, Progress
 from agent.service.host import BrokerGone
 
 from .conftest import REPORT
@@ -105,3 +111,59 @@ def test_a_failed_run_stays_visible(served):
 def test_a_forgotten_diagnosis_is_a_problem(served):
     answer = served.client.get("/v1/diagnoses/none")
     assert (answer.status_code, answer.json()["title"]) == (404, "Not found")
+
+
+def test_events_tell_each_stage_and_then_the_end(served):
+    diagnosis = served.client.post("/v1/diagnoses").json()["id"]
+    answer = served.client.get(f"/v1/diagnoses/{diagnosis}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [dict(line.split(": ", 1) for line in part.split("\n")) for part in answer.text.split("\n\n") if part]
+    assert [event["event"] for event in events] == ["stage"] * (len(events) - 1) + ["done"]
+    names = [json.loads(event["data"])["name"] for event in events[:-1]]
+    assert {"node", "probe pod", "total"} <= set(names)
+    assert json.loads(events[-1]["data"])["id"] == diagnosis
+
+
+def test_events_of_a_failed_run_end_with_its_sentence(served):
+    served.host.failures = {"firewall": BrokerGone("the broker ended")}
+    served.client.post("/v1/diagnoses?wait=false")
+    served.diagnoses.close()
+    diagnosis = served.diagnoses.all()[0].id
+    text = served.client.get(f"/v1/diagnoses/{diagnosis}/events").text
+    assert "event: failed\n" in text
+    assert "the broker ended" in text
+
+
+def test_events_of_nobody_are_a_problem(served):
+    assert served.client.get("/v1/diagnoses/nobody/events").status_code == 404
+
+
+class Following:
+    """Diagnoses that say of one another thing each time they are asked, and at last that it is forgotten."""
+
+    def __init__(self, *said):
+        self.said = iter(said)
+
+    def get(self, _):
+        return next(self.said, None)
+
+
+def followed(monkeypatch, *said):
+    async def gather():
+        return [event async for event in reports._events(Following(*said), "a")]
+
+    monkeypatch.setattr(reports, "_PULSE", 0)
+    return asyncio.run(gather())
+
+
+def test_a_look_under_way_is_told_stage_by_stage(monkeypatch):
+    running = Diagnosis(id="a", progress=Progress.RUNNING, asked_at="now")
+    one, two = Stage(name="node", seconds=0.1), Stage(name="total", seconds=0.2)
+    ended = replace(running, progress=Progress.DONE, ended_at="later", stages=(one, two))
+    told = followed(monkeypatch, running, replace(running, stages=(one,)), replace(running, stages=(one,)), ended)
+    assert [event.partition("\n")[0] for event in told] == ["event: stage", "event: stage", "event: done"]
+
+
+def test_a_silent_look_has_a_beat_and_a_forgotten_one_an_end(monkeypatch):
+    running = Diagnosis(id="a", progress=Progress.RUNNING, asked_at="now")
+    assert followed(monkeypatch, *[running] * 45) == [": still looking\n\n"] * 2

@@ -42,6 +42,23 @@ def test_wide_says_more(run, host):
     assert len(run("diagnose", "-o", "wide").stdout) > len(run("diagnose").stdout)
 
 
+def test_debug_shows_every_observation_with_its_time_behind_the_page(run, host):
+    page, _, seen = run("diagnose", "--debug").stdout.partition("\nobservations, from ")
+    assert page.startswith("k8s-worker1: BLOCKED.")
+    for words in ("stage probe pod", "firewall before: iptables-legacy-save -c", "connect pod", "handshake host", "listener"):
+        assert words in seen
+    assert all(line.split()[1] == "ms" for line in seen.splitlines()[1:])
+
+
+def test_progress_is_told_on_a_terminal_only(run, host, monkeypatch):
+    assert run("diagnose").stderr == ""
+    monkeypatch.setattr("agent.cli.diagnose._wanted", lambda: True)
+    watched = run("diagnose")
+    names = {line.split(" ms  ")[1] for line in watched.stderr.splitlines()}
+    assert {"node", "probe pod", "total"} <= names
+    assert watched.stdout.startswith("k8s-worker1: BLOCKED.")
+
+
 def test_brief_is_one_short_line(run, host):
     result = run("diagnose", "--brief")
     assert result.exit_code == 1

@@ -16,6 +16,17 @@ conf_dir = "/opt/cni"
 password = "hunter2"
 """
 KUBELET = "kind: KubeletConfiguration\naddress: 0.0.0.0\nport: 10260\nauthentication:\n  port: 1\npodCIDR: 10.9.1.0/24 # ours\n"
+WHO_MAY_ASK = """kind: KubeletConfiguration
+authentication:
+  anonymous: 7
+  webhook: {enabled: false}
+authorization:
+  mode: Webhook
+serverTLSBootstrap: true
+readOnlyPort: 0
+staticPodURLHeader:
+  Authorization: [Bearer secret]
+"""
 
 
 def seen(proc: Path, pid: int, path: str, text: str) -> None:
@@ -35,6 +46,23 @@ def test_the_kubelets_file_in_yaml(tmp_path: Path) -> None:
         ("podCIDR", "10.9.1.0/24"),
     ]
     assert not problem
+
+
+def test_who_may_ask_the_kubelet_is_kept_and_its_secrets_are_not(tmp_path: Path) -> None:
+    seen(tmp_path, 7, "/k.yaml", WHO_MAY_ASK)
+    values, _, _ = read([Process(pid=7, name="kubelet", argv=("kubelet", "--config=/k.yaml"))], tmp_path)
+    assert [(item.key, item.value) for item in values] == [
+        ("readOnlyPort", "0"),
+        ("serverTLSBootstrap", "true"),
+        ("authentication.webhook.enabled", "false"),
+        ("authorization.mode", "Webhook"),
+    ]
+
+
+def test_a_kubelets_file_that_is_no_yaml_is_a_problem_that_quotes_nothing(tmp_path: Path) -> None:
+    seen(tmp_path, 7, "/k.yaml", "staticPodURLHeader: [secret\n")
+    values, _, problem = read([Process(pid=7, name="kubelet", argv=("kubelet", "--config=/k.yaml"))], tmp_path)
+    assert (values, problem) == ((), "/k.yaml of kubelet is not understood: it is no YAML")
 
 
 @pytest.mark.parametrize("text", [json.dumps({"port": 10260, "staticPodURLHeader": {"t": ["s"]}}), '{"port": "10260"}'])

@@ -17,6 +17,7 @@ from agent.host import process_worker
         (["x", "--Db-Password=hunter2", "-secret=a=b"], ("x", "--Db-Password=***", "-secret=***")),
         (["x", "--authentication-token-webhook", "--v=2"], ("x", "--authentication-token-webhook", "--v=2")),
         (["x", "--datastore-endpoint=postgres://u:p@db/k3s"], ("x", "--datastore-endpoint=postgres://***@db/k3s")),
+        (["x", "--authentication-token-webhook=true"], ("x", "--authentication-token-webhook=true")),
         (["x", "--tls-private-key-file=/etc/key"], ("x", "--tls-private-key-file=***")),
     ],
 )
@@ -37,3 +38,11 @@ def test_interesting_processes_are_those_of_our_namespace(monkeypatch: pytest.Mo
     own = psutil.Process().name()
     monkeypatch.setattr(process_worker, "INTERESTING", frozenset((own,)))
     assert os.getpid() in {process.pid for process in process_worker.look({}).processes}
+
+
+def test_proxy_variables_are_kept_without_their_passwords_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"HTTPS_PROXY": "http://u:p@proxy:3128", "no_proxy": "10.0.0.0/8", "TOKEN": "secret", "PATH": "/bin"}
+    monkeypatch.setattr(psutil.Process, "environ", lambda _: given)
+    found = process_worker._described(psutil.Process(), "kube-apiserver", 0)
+    assert found.environment == ("HTTPS_PROXY=http://***@proxy:3128", "no_proxy=10.0.0.0/8")
+    assert process_worker._described(psutil.Process(), "kubelet", 0).environment == ()

@@ -10,12 +10,13 @@ import httpx
 import pytest
 from cryptography import x509
 
-from agent.lab.kubelet import MAX_CONNECTIONS, TOKENS_SEEN, Kubelet, certify, secure
+from agent.lab.kubelet import MAX_CONNECTIONS, TOKENS_SEEN, Kubelet
+from agent.lab.serving import certify, secure
 
 
 @pytest.fixture
 def kubelet():
-    with Kubelet(0, secure("k8s-worker1")) as server:
+    with Kubelet(0, secure(*certify("k8s-worker1", datetime.now(UTC)))) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
@@ -68,4 +69,4 @@ def test_the_certificate_names_the_node_and_no_address():
 
 
 def test_the_context_serves_tls():
-    assert secure("k8s-worker1").minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert secure(*certify("k8s-worker1", datetime.now(UTC))).minimum_version >= ssl.TLSVersion.TLSv1_2

@@ -6,6 +6,7 @@ from threading import Event
 
 import pytest
 
+from agent.model.capture import Stage
 from agent.model.report import Report, State
 from agent.service.diagnoses import KEPT, Diagnoses, Progress
 from agent.service.host import HostError
@@ -126,3 +127,50 @@ def test_calm_does_not_vanish_before_it_is_seen(run_with):
         last = diagnoses.run()
     assert diagnoses.get(last.id) == last
     assert len(diagnoses.all()) == KEPT
+
+
+def test_each_stage_is_kept_as_it_ends(run_with, capture):
+    begun, go = Event(), Event()
+
+    def look():
+        diagnoses.hear(Stage(name="node", seconds=0.1))
+        begun.set()
+        assert go.wait(5)
+        diagnoses.hear(Stage(name="total", seconds=0.2))
+        return capture
+
+    diagnoses = run_with(look)
+    running = diagnoses.start()
+    assert begun.wait(5)
+    assert [stage.name for stage in diagnoses.get(running.id).stages] == ["node"]
+    go.set()
+    diagnoses.close()
+    assert [stage.name for stage in diagnoses.get(running.id).stages] == ["node", "total"]
+
+
+def test_a_stage_belongs_to_the_look_that_runs_and_not_to_one_that_waits(run_with, capture):
+    begun, go = Event(), Event()
+
+    def look():
+        if not go.is_set():
+            begun.set()
+            assert go.wait(5)
+            diagnoses.hear(Stage(name="total", seconds=0.2))
+        return capture
+
+    diagnoses = run_with(look)
+    old = diagnoses.start()
+    assert begun.wait(5)
+    diagnoses.outdate()
+    new = diagnoses.start()
+    go.set()
+    diagnoses.close()
+    assert [len(diagnoses.get(item.id).stages) for item in (old, new)] == [1, 0]
+
+
+def test_a_stage_of_nobody_is_passed_over(run_with):
+    diagnoses = run_with()
+    diagnoses.hear(Stage(name="node", seconds=0.1))
+    done = diagnoses.run()
+    diagnoses.hear(Stage(name="late", seconds=0.1))
+    assert diagnoses.get(done.id).stages == ()

@@ -4,7 +4,7 @@ A code is an interface: alerts, runbooks and scripts match on it. `docs/findings
 the two together.
 """
 
-from agent.analysis.diagnosis.catalog import doubt, firewall, kubelet, node
+from agent.analysis.diagnosis.catalog import control_plane, doubt, firewall, kubelet, names, node
 from agent.analysis.diagnosis.catalog.cause import CATALOG, Cause
 
-__all__ = ["CATALOG", "Cause", "doubt", "firewall", "kubelet", "node"]
+__all__ = ["CATALOG", "Cause", "control_plane", "doubt", "firewall", "kubelet", "names", "node"]
