@@ -3,13 +3,13 @@
 The front has asked as well; its word does not count here. What the twin cannot model is not written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address, ip_network
 
 from agent.host import operations
 from agent.host.errors import FixRefused
 from agent.host.fixing.guards import Address
-from agent.model.capture import Firewall, Node
+from agent.model.capture import Firewall, Interface, Node
 from agent.model.plan import Order
 from agent.model.twin import TwinInsert, TwinInterface, TwinRequest, TwinResult, TwinVerdict
 
@@ -20,15 +20,19 @@ Twin = Callable[[TwinRequest], TwinResult]
 
 
 def pod_of(order: Order, node: Node) -> Address:
-    """A pod's address out of the order's network: one that is there, else the third of the network."""
-    network = ip_network(order.flow.source)
-    held = (
-        ip_address(text.split("/")[0].split("%")[0])
-        for space in node.namespaces
-        for link in space.interfaces
-        for text in link.addresses
-    )
-    return next((address for address in held if address in network), network[min(2, network.num_addresses - 1)])
+    """A pod's address out of the order's network: one that is there, else the third of the network.
+
+    An address that the node holds itself (its bridge's, which other namespaces may hold as well) is no pod's: the way back to
+    it is the loopback.
+    """
+    network, own = ip_network(order.flow.source), set(_held(node.interfaces))
+    held = (address for space in node.namespaces for address in _held(space.interfaces))
+    pods = (address for address in held if address in network and address not in own)
+    return next(pods, network[min(2, network.num_addresses - 1)])
+
+
+def _held(interfaces: Iterable[Interface]) -> Iterator[Address]:
+    return (ip_address(text.split("/")[0].split("%")[0]) for link in interfaces for text in link.addresses)
 
 
 def request_for(order: Order, node: Node, firewall: Firewall, pod: Address, iif: str) -> TwinRequest:
