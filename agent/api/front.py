@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from threading import Thread
 
 import uvicorn
@@ -27,8 +28,9 @@ from agent.host.client import Broker
 from agent.host.privilege import forbid_dumps
 from agent.host.probe import probe
 from agent.model.access import Access, Secrets
+from agent.model.capture import Capture
 from agent.model.codec import from_plain
-from agent.model.settings import Settings
+from agent.model.settings import Extras, Settings
 from agent.service.authority import Authority
 from agent.service.clock import Clock, SystemClock
 from agent.service.collect import collect, probe_only
@@ -73,7 +75,11 @@ def serve(
     clock = SystemClock()
     watched = channel.dup()
     with Broker(channel) as broker:
-        diagnoses = Diagnoses(lambda: collect(broker, settings, clock, diagnoses.hear), analyse, clock)
+
+        def look(extras: Extras) -> Capture:
+            return collect(broker, replace(settings, deep=extras.deep, phantom=extras.phantom), clock, diagnoses.hear)
+
+        diagnoses = Diagnoses(look, analyse, clock)
         fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
         app = create_app(broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock))
         config = uvicorn.Config(

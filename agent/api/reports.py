@@ -13,6 +13,7 @@ from agent.api.answers import Form, json_answer, only, page_answer, text_answer
 from agent.api.problems import ProblemError
 from agent.model.codec import to_plain
 from agent.model.report import Report, State
+from agent.model.settings import Extras
 from agent.render import page, text
 from agent.render.page import Past
 from agent.service.diagnoses import Diagnoses, Diagnosis
@@ -65,10 +66,15 @@ def report_routes(diagnoses: Diagnoses) -> APIRouter:
         _report(diagnoses.recent())
         return json_answer(diagnoses.capture())
 
-    @router.post("/v1/diagnoses", status_code=HTTPStatus.CREATED, dependencies=[Depends(only("wait", "o"))])
-    def diagnose(wait: bool = True, o: Form = "json") -> Response:
-        """Looks now, or joins the look under way. With `wait=false` it answers 202 at once; Location says where it will be."""
-        diagnosis = diagnoses.run() if wait else diagnoses.start()
+    @router.post("/v1/diagnoses", status_code=HTTPStatus.CREATED, dependencies=[Depends(only("wait", "o", "deep", "phantom"))])
+    def diagnose(wait: bool = True, o: Form = "json", deep: bool = False, phantom: bool = False) -> Response:
+        """Looks now, or joins the look under way. With `wait=false` it answers 202 at once; Location says where it will be.
+
+        `deep=true`: one more connect under the kernel's own trace, and its drop reason. `phantom=true`: where the node has no
+        pod, one is made for the time of the look.
+        """
+        extras = Extras(deep=deep, phantom=phantom)
+        diagnosis = diagnoses.run(extras) if wait else diagnoses.start(extras)
         location = {"Location": f"/v1/diagnoses/{diagnosis.id}"}
         if not wait:
             return json_answer(_entry(diagnosis), HTTPStatus.ACCEPTED, **location)

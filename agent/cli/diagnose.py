@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ _STREAM = Path("-")
 
 
 @with_settings
-def diagnose(
+def diagnose(  # noqa: PLR0913, PLR0917 - one for each option
     settings: Settings,
     output: Annotated[Format | None, typer.Option("-o", "--output", help="How the answer is written.")] = None,
     brief: Annotated[
@@ -45,11 +46,21 @@ def diagnose(
     debug: Annotated[
         bool, typer.Option("--debug", help="After the page, everything that was seen, each with its time.")
     ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="One more connect under the kernel's own trace: every nft rule, and the drop reason.")
+    ] = False,
+    phantom: Annotated[
+        bool,
+        typer.Option(
+            "--phantom", help="Where the node has no pod, make one for the time of the look: by its CNI, or on its bridge."
+        ),
+    ] = False,
 ) -> None:
     """Can this node's pods reach this node's kubelet, and if not, which rule stops them?
 
     On a terminal a line on standard error tells of each part of the look as it ends.
     """
+    settings = replace(settings, deep=deep, phantom=phantom)
     if not brief:
         capture = live.look(settings, _progress if _wanted() else None)
         _finish(capture, output or Format.TEXT, debug=debug)

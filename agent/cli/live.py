@@ -5,8 +5,9 @@ from contextlib import closing
 from agent.host.client import Broker
 from agent.model.capture import Capture
 from agent.model.settings import Settings
+from agent.service.asking import Progress
 from agent.service.clock import SystemClock
-from agent.service.collect import Progress, Senses, collect
+from agent.service.collect import Senses, collect
 from agent.service.host import Host
 
 SENSES = Senses()

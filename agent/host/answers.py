@@ -4,20 +4,25 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from ipaddress import ip_address
 from typing import Any
 
 from agent.host import evidence, firewall, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
 from agent.host.fixing.fixer import Eyes, Fixer
+from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
 from agent.host.readings import Readings
-from agent.host.workers import IPTC, PROCESSES, TWIN, WorkerError, Workers
+from agent.host.workers import IPTC, PROCESSES, TRACE, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.evidence import NodeEvidence
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 
+# Seconds: a worker has five for everything.
+_TRACED = 2.0
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _KINDS = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
 
@@ -42,6 +47,7 @@ class Answers:
         self._directory = namespaces.Directory(settings.netns_dirs)
         self._readings = Readings()
         self._files = PodFileReader()
+        self._phantoms = Keeper(settings)
         eyes = Eyes(self.node, self.processes, self.firewall, node.pod_route, self.twin)
         self.fixer = Fixer(settings, eyes, stays=stays)
         self._operations: dict[str, Callable[[Any], Any]] = {
@@ -60,6 +66,9 @@ class Answers:
             "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
             "evidence": self._evidence,
             "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace),
+            "deep": self._deep,
+            "phantom": lambda arguments: self._phantoms.make(arguments.request),
+            "end_phantom": lambda _: self._phantoms.end(),
             "preflight": lambda _: operations.Checks(preflight.check(workers)),
             "ground": self.fixer.ground,
             "apply": lambda arguments: self.fixer.apply(arguments.order),
@@ -142,6 +151,14 @@ class Answers:
         except WorkerError as error:
             return TwinResult(problem=str(error))
 
+    def _deep(self, arguments: operations.DeepArguments) -> DeepTrace:
+        timeout = min(max(arguments.request.timeout, 0.0), _TRACED)
+        request = replace(arguments.request, netns_dirs=self._settings.netns_dirs, timeout=timeout)
+        try:
+            return self._workers.ask(TRACE, to_plain(request), DeepTrace)
+        except WorkerError as error:
+            return DeepTrace(request=request, problem=str(error))
+
     def processes(self) -> Processes:
         """As the worker sees them."""
         self.warm()  # a look asks this first; what ended since the last one is needed again soon
@@ -189,7 +206,19 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
         raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
     if isinstance(arguments, operations.EvidenceArguments) and arguments.pod.version != arguments.node.version:
         raise CodecError("the pod's and the node's address are of one IP version")
+    if isinstance(arguments, operations.DeepArguments) and not _may_be_traced(arguments.request):
+        raise CodecError("a connect that is traced goes from a pod's address to a node's, both of one IP version")
     return name, arguments
+
+
+def _may_be_traced(request: TraceRequest) -> bool:
+    """The broker's side connects itself here: nothing is sent where no kubelet can be."""
+    try:
+        source, target = ip_address(request.source), ip_address(request.target)
+    except ValueError:
+        return False
+    nowhere = target.is_loopback or target.is_link_local or target.is_multicast or target.is_unspecified
+    return source.version == target.version and not nowhere and 0 < request.port < 65536 and request.namespace > 0
 
 
 def _refusal(kind: str, error: Exception) -> Answer:

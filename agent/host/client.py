@@ -21,11 +21,13 @@ from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
+from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest
 from agent.model.scrape import PodFiles
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
 
 T = TypeVar("T")
@@ -132,6 +134,18 @@ class Broker:
     def twin(self, request: TwinRequest) -> TwinResult:
         """What becomes of a packet in a throwaway namespace with the rules of an earlier `firewall()`, named by digest."""
         return self._ask("twin", TwinResult, {"request": to_plain(request)})
+
+    def phantom(self, request: PhantomRequest) -> Phantom:
+        """A pod for the time of a look; `problem` where there is none. Whoever asks for it ends it."""
+        return self._ask("phantom", Phantom, {"request": to_plain(request)})
+
+    def end_phantom(self) -> PhantomEnd:
+        """Takes back the phantom pod, where there is one."""
+        return self._ask("end_phantom", PhantomEnd)
+
+    def deep(self, request: TraceRequest) -> DeepTrace:
+        """One more connect from a pod, as the kernel traces it; `problem` where it could not be made."""
+        return self._ask("deep", DeepTrace, {"request": to_plain(request)})
 
     def preflight(self) -> tuple[Check, ...]:
         """What the broker may see and do here."""

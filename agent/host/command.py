@@ -93,6 +93,12 @@ class Child:
             return False
         return True
 
+    def tell(self, data: bytes) -> None:
+        """Writes to the child's stdin, which stays open until `end` or `converse`. Raises `OSError`."""
+        if self._process.stdin is None:
+            raise OSError("it has no stdin")
+        self._process.stdin.write(data)
+
     def terminate(self) -> None:
         """Asks the child to end (SIGTERM)."""
         self._process.send_signal(signal.SIGTERM)
@@ -147,13 +153,20 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
 
 
-def run(argv: Sequence[str], stdin: bytes = b"", timeout: float = 10.0) -> Completed:
+def prepare() -> None:
+    """Makes the thread that makes children: they start in the namespaces that the process is in now, wherever it goes."""
+    _spawner.submit(int).result()
+
+
+def run(
+    argv: Sequence[str], stdin: bytes = b"", timeout: float = 10.0, environment: Mapping[str, str] | None = None
+) -> Completed:
     """Runs a program to its end, on the leash, with messages in English. Never raises: a failure is in the value."""
     path = find(argv[0])
     if path is None:
         return Completed(argv=tuple(argv), status=None, problem=f"{argv[0]} is not installed")
     try:
-        child = spawn([path, *argv[1:]], environment={"LC_ALL": "C"})
+        child = spawn([path, *argv[1:]], environment={"LC_ALL": "C", **(environment or {})})
     except OSError as error:
         return Completed(argv=tuple(argv), status=None, problem=f"{argv[0]} could not be started: {error.strerror}")
     return child.converse(stdin, timeout)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-from agent.host import rtnetlink, saved_rules
+from agent.host import nat_chains, rtnetlink, saved_rules
 from agent.host.errors import HostError, NamespaceGone
 from agent.host.namespaces import Directory
 from agent.model.capture import Interface, Namespace, Node, PodRoute, Problem, Route, TextFile
@@ -57,16 +57,23 @@ def _network(problems: list[Problem]) -> tuple[tuple[Interface, ...], tuple[Rout
 def _namespace(directory: Directory, inode: int, path: str) -> Namespace | None:
     """One namespace, None where it ended since it was found."""
     try:
-        # Only the socket is opened inside; it stays there, so that the reading needs no thread that is elsewhere.
-        with directory.inside(inode, rtnetlink.Reader) as reader:
+        # Little is done inside; a socket stays in its namespace, so that the reading needs no thread that is elsewhere.
+        reader, nat = directory.inside(inode, _senses)
+        with reader:
             interfaces = reader.interfaces()
-            return Namespace(inode=inode, path=path, interfaces=interfaces, routes=reader.routes(interfaces))
+            return Namespace(inode=inode, path=path, interfaces=interfaces, routes=reader.routes(interfaces), nat=nat)
     except NamespaceGone:
         return None
     except HostError as error:
         return Namespace(inode=inode, path=path, problem=str(error))
     except OSError as error:
         return Namespace(inode=inode, path=path, problem=f"rtnetlink did not answer in it: {error.strerror or error}")
+
+
+def _senses() -> tuple[rtnetlink.Reader, tuple[str, ...]]:
+    """In the calling thread's namespace."""
+    nat = nat_chains.redirecting()
+    return rtnetlink.Reader(), nat
 
 
 def _cni_files(directories: Sequence[str], problems: list[Problem]) -> tuple[TextFile, ...]:

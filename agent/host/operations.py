@@ -9,8 +9,10 @@ from typing import Any
 
 from agent.model.capture import LegacyChain, PartReading, Reading
 from agent.model.outline import Part
+from agent.model.phantom import PhantomRequest
 from agent.model.plan import Order
 from agent.model.preflight import Check
+from agent.model.trace import TraceRequest
 from agent.model.twin import TwinRequest
 
 # The kinds of refusal in a reply's `error`.
@@ -143,6 +145,20 @@ class ConfirmArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class PhantomArguments:
+    """What is known of the pods' network. Which CNI is asked is the broker's own knowledge."""
+
+    request: PhantomRequest
+
+
+@dataclass(frozen=True, slots=True)
+class DeepArguments:
+    """Which connect to trace. Where namespaces are is the broker's own knowledge."""
+
+    request: TraceRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """Who answers: the version of this protocol and the broker's process."""
 
@@ -180,6 +196,9 @@ ARGUMENTS: dict[str, Any] = {
     "evidence": EvidenceArguments,
     "pod_firewall": PodFirewallArguments,
     "twin": TwinArguments,
+    "deep": DeepArguments,
+    "phantom": PhantomArguments,
+    "end_phantom": Nothing,
     "preflight": Nothing,
     "ground": GroundArguments,
     "apply": ApplyArguments,

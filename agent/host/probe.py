@@ -4,18 +4,27 @@ Runs in the front, without privilege, on a socket that the broker opened in the 
 can fail is an outcome; nothing here raises. Errno to outcome: measured, see the table in `agent.model.probe.Outcome`.
 """
 
+import array
 import errno
+import fcntl
 import os
 import select
 import socket
+import struct
 import time
 from dataclasses import replace
+from ipaddress import ip_address
 
 from agent.host import handshake, icmp
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
 from agent.model.settings import Settings
 
 _BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT, in.h: the port is chosen by connect, which knows both ends
+
+_SIOCGIFCONF = 0x8912  # include/uapi/linux/sockios.h
+_IFREQ = 16 + struct.calcsize("@PPP")  # struct ifreq, if.h: a name and a union whose largest member is struct ifmap
+_MOST_ADDRESSES = 256
+_GONE = "the pod was taken down meanwhile: its address is not in its network namespace any more"
 
 # Without an ICMP error in the queue; with one, the ICMP decides.
 _OUTCOMES = {
@@ -43,10 +52,12 @@ def probe(request: ProbeRequest, sock: socket.socket, settings: Settings) -> Pro
                 sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((request.source, 0))
         except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL and _is_gone(request, sock, bound=False):
+                return pod_gone(request)
             return not_tried(request, f"the socket could not be bound to {request.source}: {error.strerror or error}")
         result = _connect(request, sock, settings.connect_timeout)
         if result.outcome is not Outcome.OPEN:
-            return result
+            return replace(result, outcome=Outcome.POD_GONE, detail=_GONE) if _is_gone(request, sock, bound=True) else result
         return replace(result, tls=handshake.shake(sock, request.target, request.port, settings.request_timeout))
 
 
@@ -56,9 +67,39 @@ def not_tried(request: ProbeRequest, detail: str) -> ProbeResult:
 
 
 def pod_gone(request: ProbeRequest) -> ProbeResult:
-    """The result of a probe whose namespace had vanished."""
-    detail = f"network namespace {request.namespace} does not exist any more"
-    return ProbeResult(request=request, outcome=Outcome.POD_GONE, detail=detail)
+    """The result of a probe whose pod had vanished, before its socket was bound."""
+    return ProbeResult(request=request, outcome=Outcome.POD_GONE, detail=_GONE)
+
+
+def _is_gone(request: ProbeRequest, sock: socket.socket, *, bound: bool) -> bool:
+    """Whether the pod was taken down since it was found: our socket keeps the namespace, and the pod's address is not in it.
+
+    Once we were `bound` to that address it was there; before, only a namespace without any address is one that was taken down.
+    For IPv4 only, see `_addresses`.
+    """
+    if not request.namespace or not request.source or ip_address(request.source).version != 4:
+        return False
+    held = _addresses(sock)
+    if held is None:
+        return False
+    return request.source not in held if bound else all(ip_address(address).is_loopback for address in held)
+
+
+def _addresses(sock: socket.socket) -> set[str] | None:
+    """The IPv4 addresses in the socket's namespace by SIOCGIFCONF (netdevice(7)), without privilege; None where they are too
+    many or cannot be had.
+    """
+    found = array.array("B", bytes(_IFREQ * _MOST_ADDRESSES))
+    place, _ = found.buffer_info()
+    asked = bytearray(struct.pack("@iP", len(found), place))
+    try:
+        fcntl.ioctl(sock, _SIOCGIFCONF, asked)
+    except OSError:
+        return None
+    (size,) = struct.unpack_from("@i", asked)
+    # A sockaddr_in after the name's 16 bytes: family, port, address.
+    parts = (found[start + 20 : start + 24].tobytes() for start in range(0, size, _IFREQ))
+    return {str(ip_address(part)) for part in parts} if size < len(found) else None
 
 
 def _connect(request: ProbeRequest, sock: socket.socket, timeout: float) -> ProbeResult:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 PROCESSES = "agent.host.process_worker"
 IPTC = "agent.host.iptc_worker"
 TWIN = "agent.host.twin_worker"
+TRACE = "agent.host.trace_worker"
 
 # 300 rules take python-iptables 0.2 s, psutil on 1,000 processes less; beyond this a worker is stuck.
 _DEADLINE = 5.0

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.outline import Outline, Part
+from agent.model.phantom import Phantom
 from agent.model.probe import ProbeResult
 from agent.model.scrape import NameLookup, PodFiles, Trust
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace
 from agent.model.twin import TwinResult
 
 SCHEMA = "kubereach.dev/capture/v1"
@@ -134,12 +136,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Namespace:
-    """A network namespace other than the host's. `inode` names it; `path` is how the broker reaches it."""
+    """A network namespace other than the host's. `inode` names it; `path` is how the broker reaches it.
+
+    `nat` are the chains in it that may redirect what a process in it sends (`ip nat OUTPUT`), and those that they may jump to.
+    """
 
     inode: int
     path: str
     interfaces: tuple[Interface, ...] = ()
     routes: tuple[Route, ...] = ()
+    nat: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -274,5 +280,7 @@ class Capture:
     pod_files: PodFiles | None = None  # of metrics-server's pod where it runs here, else of the pod that was probed
     name_lookup: NameLookup | None = None  # None: metrics-server is not seen here, or it asks for no name
     trust: Trust | None = None  # None: there was no certificate or no authority to hold it against
+    phantom: Phantom | None = None  # likewise, or there was a pod
+    deep: DeepTrace | None = None  # likewise; after the second reading
     stages: tuple[Stage, ...] = ()
     problems: tuple[Problem, ...] = ()

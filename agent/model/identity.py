@@ -8,11 +8,20 @@ from agent.model.report import Fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod's network namespace: its inode, the pod's address in it, and its interface there."""
+    """A pod's network namespace: its inode, the pod's address in it, and its interface there.
+
+    `listed`: the API has a pod of this address. `name` is what runs in it, where that matters (`metrics-server`). `redirected`
+    and `bound` say why what happens to this pod tells less of the node: its own namespace redirects its packets, or a network
+    policy is about it alone.
+    """
 
     namespace: int
     address: str
     interface: str = ""
+    listed: bool = False
+    name: str = ""
+    redirected: str = ""
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Vantage(StrEnum):
-    """Where the packet starts and where it goes: pod or host to the own kubelet, or (peer) pod to another node's."""
+    """Where the packet starts and where it goes: pod or host to the own kubelet, or (peer) either of them to another node's."""
 
     POD = "pod"
     HOST = "host"
@@ -60,7 +60,10 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRequest:
-    """One connect to make. `namespace` is a network namespace's inode, 0 for the host's; addresses without port."""
+    """One connect to make. `namespace` is a network namespace's inode, 0 for the host's; addresses without port.
+
+    `after` is how many seconds to wait first, so that a whole cluster that looks at once does not knock at once.
+    """
 
     vantage: Vantage
     namespace: int
@@ -68,6 +71,7 @@ class ProbeRequest:
     target: str
     port: int
     name: str = ""
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ def _of_report(report: Report) -> Iterator[Metric]:
         "kubereach_probe_seconds",
         "How long the connect took until its outcome.",
         ("node", "vantage"),
-        {(node, probe.vantage): probe.seconds for probe in report.probes},
+        {(node, probe.vantage): probe.seconds for probe in reversed(report.probes)},  # the first of each
     )
     yield _gauge(
         "kubereach_witnesses_disagree",

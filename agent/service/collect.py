@@ -5,11 +5,11 @@ that a counter that rose there has one suspect. What could not be had becomes a 
 is gone ends the look.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import TypeVar
 
 from agent import __version__
 from agent.analysis.diagnosis.asked import packets_asked
@@ -17,36 +17,39 @@ from agent.analysis.diagnosis.identify import identify
 from agent.analysis.diagnosis.plan import plan_probes
 from agent.analysis.diagnosis.scrape import read_scrape
 from agent.analysis.diagnosis.twin_plan import plan_twin
+from agent.analysis.diagnosis.vantages import prefer
 from agent.analysis.path.reach import Asked
 from agent.cluster.node import read_node
 from agent.host.probe import probe
 from agent.host.resolver import ask
-from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes, Stage
+from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.identity import Identity
+from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
 from agent.model.scrape import NameLookup, PodFiles
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
+from agent.service.asking import Asking, Progress
 from agent.service.clock import Clock
 from agent.service.host import Asker, BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
 from agent.service.reading import read_again, read_for
 from agent.service.scraping import Scraping, hold_certificate
 
-T = TypeVar("T")
-Progress = Callable[[Stage], None]
-
 # Five reads at the start, of which the legacy chain may last until the end, beside the twin and two probes.
-_THREADS = 6
+# Up to 22 probes of neighbours, each of which may wait for its timeout; a pool makes threads only as they are needed.
+_THREADS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Senses:
-    """What a look uses beside the host: how a connect is made and how Kubernetes is asked. Tests give others."""
+    """What a look uses beside the host: how a connect is made, how Kubernetes is asked, how time passes. Tests give others."""
 
     probe: Prober = probe
     read_node: NodeReader = read_node
     ask: Asker = ask
+    pause: Callable[[float], None] = time.sleep
 
 
 _SENSES = Senses()
@@ -58,7 +61,10 @@ def collect(
     """A capture of the node. `progress` hears of each stage as it ends, from any thread. Raises `BrokerGone`."""
     look = _Look(host, settings, clock, progress, senses)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="collect") as pool:
-        return look.capture(pool)
+        try:
+            return look.capture(pool)
+        finally:
+            look.end_phantom()
 
 
 def probe_only(
@@ -72,13 +78,24 @@ def probe_only(
         return tuple(pool.map(look.probe, requests)), tuple(look.problems)
 
 
-class _Look:
-    """A look under way: the answers' times and the problems met so far."""
+@dataclass(frozen=True, slots=True)
+class _FirstPod:
+    """The first pod that was there to be tried (`request`), the connects until then, and what was read around its own."""
+
+    request: ProbeRequest | None = None
+    results: tuple[ProbeResult, ...] = ()
+    counters: tuple[Counters, ...] = ()
+    firewall: Firewall | None = None
+
+
+class _Look(Asking):
+    """A look under way."""
 
     def __init__(self, host: Host, settings: Settings, clock: Clock, progress: Progress | None, senses: Senses) -> None:
-        self.host, self.settings, self.clock, self.progress, self.senses = host, settings, clock, progress, senses
-        self.stages: list[Stage] = []
-        self.problems: list[Problem] = []
+        super().__init__(clock, progress)
+        self.host, self.settings, self.senses = host, settings, senses
+        self.phantom: Phantom | None = None
+        self._haunted = False  # there is a phantom, or there may be one
 
     def capture(self, pool: ThreadPoolExecutor) -> Capture:
         taken_at, start = self.clock.now(), self.clock.monotonic()
@@ -87,28 +104,37 @@ class _Look:
         before = pool.submit(self._firewall, "firewall before", self.host.survey)
         node, processes, node_object = self.who_is_here(pool)
         identity = identify(node.result(), processes.result(), node_object.result(), self.settings)
+        if self.settings.phantom and not identity.pods and self._haunt(identity):
+            before.result()  # made before the phantom: CNI may have added rules for it
+            before = pool.submit(self._firewall, "firewall before", self.host.survey)
+            node = pool.submit(self._node)
+            identity = identify(node.result(), processes.result(), node_object.result(), self.settings)
+        surveyed = before.result()
+        identity = prefer(identity, node.result(), surveyed)
         requests = plan_probes(identity)
         pods = sorted({request.source for request in requests if request.vantage is Vantage.POD})
         pod_routes = tuple(self._pod_route(pod) for pod in pods)
         asked = packets_asked(identity, node.result(), pod_routes, requests)
-        first = self._in_part(before.result(), asked)
+        first = self._in_part(surveyed, asked)
         request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
         twin = pool.submit(self._twin, request)
-        pod = next((request for request in requests if request.vantage is Vantage.POD), None)
-        pod_firewall = self._pod_firewall(pod) if pod else None
-        counted = [self._counters(pod)] if pod else []
-        alone = tuple(self.probe(request) for request in requests if request.vantage is Vantage.POD)
-        counted += [self._counters(pod)] if pod else []
-        between = self._between(first, asked) if alone else None
+        alone = self._first_pod([request for request in requests if request.vantage is Vantage.POD])
+        between = self._between(first, asked) if alone.request else None
+        deep = pool.submit(self._deep, alone.request) if alone.request and self.settings.deep else None
         kubelet = identity.kubelet.pid if identity.kubelet else None
-        evidence = pool.submit(self._evidence, pod, kubelet) if pod else None
-        # After the pod's probe, whose counters a question to a name server would move, too.
+        evidence = pool.submit(self._evidence, alone.request, kubelet) if alone.request else None
+        # After the first pod's probe, whose counters a question to a name server would move, too.
         scraping = pool.submit(self._scraping, identity, processes.result(), node_object.result())
-        others = tuple(pool.map(self.probe, [request for request in requests if request.vantage is not Vantage.POD]))
+        tried = {result.request for result in alone.results}
+        others = tuple(pool.map(self.probe, [request for request in requests if request not in tried]))
         pod_files, name_lookup = scraping.result()
         legacy_chain = legacy.result()
         twin.result()
-        self._ended("total", start)
+        probes = alone.results + others
+        traced = deep.result() if deep else None
+        seen = evidence.result() if evidence else None
+        self.end_phantom()
+        self.ended("total", start)
         return Capture(
             version=__version__,
             taken_at=taken_at,
@@ -120,14 +146,16 @@ class _Look:
             node_object=node_object.result(),
             legacy_chain=legacy_chain,
             pod_routes=pod_routes,
-            probes=alone + others,
+            probes=probes,
             twin=twin.result(),
-            counters=tuple(item for item in counted if item),
-            evidence=evidence.result() if evidence else None,
-            pod_firewall=pod_firewall,
+            counters=alone.counters,
+            evidence=seen,
+            pod_firewall=alone.firewall,
             pod_files=pod_files,
             name_lookup=name_lookup,
-            trust=hold_certificate(alone + others, pod_files),
+            trust=hold_certificate(probes, pod_files),
+            phantom=self.phantom,
+            deep=traced,
             stages=tuple(self.stages),
             problems=tuple(self.problems),
         )
@@ -135,19 +163,55 @@ class _Look:
     def who_is_here(self, pool: ThreadPoolExecutor) -> tuple[Future[Node], Future[Processes], Future[NodeObject | None]]:
         """What `identify` needs, asked side by side."""
         return (
-            pool.submit(self._asked, "node", self.host.node, lambda _: Node(hostname=self.settings.node_name)),
-            pool.submit(self._asked, "processes", self.host.processes, lambda why: Processes(problem=why)),
-            pool.submit(self._timed, "node object", lambda: self.senses.read_node(self.settings.node_name)),
+            pool.submit(self._node),
+            pool.submit(self.asked, "processes", self.host.processes, lambda why: Processes(problem=why)),
+            pool.submit(self.timed, "node object", lambda: self.senses.read_node(self.settings.node_name)),
         )
+
+    def _node(self) -> Node:
+        return self.asked("node", self.host.node, lambda _: Node(hostname=self.settings.node_name))
+
+    def _haunt(self, identity: Identity) -> bool:
+        """Whether there is a phantom pod now."""
+        request = PhantomRequest(pod_cidrs=identity.pod_cidrs, taken=identity.node_ips)
+        self._haunted = True
+        self.phantom = self.asked("phantom pod", lambda: self.host.phantom(request), lambda why: Phantom(problem=why))
+        if self.phantom.problem:
+            self.problems.append(Problem(what="phantom pod", why=self.phantom.problem))
+        return bool(self.phantom.address)
+
+    def end_phantom(self) -> None:
+        """Has the phantom pod taken back, where one was asked for. What could not be becomes a problem."""
+        if not self._haunted:
+            return
+        self._haunted = False
+        ended = self.asked("phantom pod's end", self.host.end_phantom, lambda why: PhantomEnd(problem=why))
+        if ended.problem:
+            self.problems.append(Problem(what="phantom pod", why=ended.problem))
 
     def probe(self, request: ProbeRequest) -> ProbeResult:
         """The connect, or the reason why there was none, as a result."""
-        return self._timed(f"probe {request.vantage.value}", lambda: self._probe(request))
+        return self.timed(f"probe {request.vantage.value}", lambda: self._probe(request))
+
+    def _first_pod(self, requests: Sequence[ProbeRequest]) -> _FirstPod:
+        """The first pod's connect, alone and between two readings of counters; where it is gone meanwhile, the next one's."""
+        first = _FirstPod()
+        for request in (item for item in requests if item.target == requests[0].target):
+            firewall = self._pod_firewall(request)
+            before = self._counters(request)
+            result = self.probe(request)
+            counted = tuple(filter(None, (before, self._counters(request))))
+            first = _FirstPod(request, (*first.results, result), counted, firewall)
+            if result.outcome is not Outcome.POD_GONE:
+                break
+        return first
 
     def _probe(self, request: ProbeRequest) -> ProbeResult:
+        if request.after:
+            self.senses.pause(request.after)
         try:
             with self.host.socket(request.namespace, ip_address(request.target).version) as sock:
-                return self.senses.probe(request, sock, self.settings)
+                result = self.senses.probe(request, sock, self.settings)
         except NamespaceGone as error:
             return ProbeResult(request=request, outcome=Outcome.POD_GONE, detail=str(error))
         except BrokerGone:
@@ -155,10 +219,26 @@ class _Look:
         except HostError as error:
             self.problems.append(Problem(what=f"the {request.vantage.value}'s probe", why=str(error)))
             return ProbeResult(request=request, outcome=Outcome.NOT_TRIED, detail=str(error))
+        return self._or_gone(result)
+
+    def _or_gone(self, result: ProbeResult) -> ProbeResult:
+        """A pod that died under its probe has told nothing of the way: its routes and its cable went with it."""
+        request = result.request
+        if not request.namespace or result.outcome is Outcome.OPEN:
+            return result
+        try:
+            self.host.socket(request.namespace, ip_address(request.target).version).close()
+        except NamespaceGone as error:
+            return replace(result, outcome=Outcome.POD_GONE, detail=f"it ended during the probe: {error}")
+        except BrokerGone:
+            raise
+        except HostError:  # whether it is there could not be asked; what the connect met stands
+            return result
+        return result
 
     def _firewall(self, name: str, ask: Callable[[], Firewall]) -> Firewall:
         # The problem stands in the reading itself too: an empty firewall must never look like one that accepts.
-        return self._asked(name, ask, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
+        return self.asked(name, ask, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
 
     def _plan_twin(
         self, identity: Identity, node: Node, processes: Processes, pod_routes: tuple[PodRoute, ...], firewall: Firewall
@@ -168,7 +248,13 @@ class _Look:
     def _twin(self, request: TwinRequest | TwinResult | None) -> TwinResult | None:
         if not isinstance(request, TwinRequest):
             return request
-        return self._timed("twin", lambda: self._tried(request))
+        return self.timed("twin", lambda: self._tried(request))
+
+    def _deep(self, pod: ProbeRequest) -> DeepTrace:
+        request = TraceRequest(
+            namespace=pod.namespace, source=pod.source, target=pod.target, port=pod.port, timeout=self.settings.connect_timeout
+        )
+        return self.asked("deep", lambda: self.host.deep(request), lambda why: DeepTrace(request=request, problem=why))
 
     def _tried(self, request: TwinRequest) -> TwinResult:
         try:
@@ -185,23 +271,16 @@ class _Look:
         return self._firewall("chains before", lambda: read_for(self.host, asked, survey))
 
     def _between(self, first: Firewall, asked: Sequence[Asked]) -> Firewall | None:
-        return self._asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
+        return self.asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
 
     def _counters(self, pod: ProbeRequest) -> Counters | None:
-        return self._asked("counters", lambda: self.host.counters(pod.namespace, pod.port), lambda _: None)
+        return self.asked_of_pod("counters", lambda: self.host.counters(pod.namespace, pod.port))
 
     def _evidence(self, pod: ProbeRequest, kubelet: int | None) -> NodeEvidence | None:
-        return self._asked("evidence", lambda: self.host.evidence(pod, kubelet), lambda _: None)
+        return self.asked_of_pod("evidence", lambda: self.host.evidence(pod, kubelet))
 
     def _pod_firewall(self, pod: ProbeRequest) -> Firewall | None:
-        try:
-            return self._timed("pod firewall", lambda: self.host.pod_firewall(pod.namespace))
-        except BrokerGone:
-            raise
-        except HostError as error:
-            if not isinstance(error, NamespaceGone):  # that is the probe's own outcome, told there
-                self.problems.append(Problem(what="the pod's own firewall", why=str(error)))
-            return None
+        return self.asked_of_pod("pod firewall", lambda: self.host.pod_firewall(pod.namespace))
 
     def _scraping(
         self, identity: Identity, processes: Processes, node_object: NodeObject | None
@@ -209,34 +288,11 @@ class _Look:
         """What a scrape needs beside the connect. One after the other: none of it takes long where nothing is wrong."""
         scrape = read_scrape(processes, node_object, identity)
         scraping = Scraping(self.host, self.settings, self.senses.ask)
-        files = self._asked("pod files", lambda: scraping.pod_files(scrape, identity), lambda why: PodFiles(problem=why))
-        return files, self._timed("name lookup", lambda: scraping.lookup(scrape, files))
+        files = self.asked("pod files", lambda: scraping.pod_files(scrape, identity), lambda why: PodFiles(problem=why))
+        return files, self.timed("name lookup", lambda: scraping.lookup(scrape, files))
 
     def _legacy_chain(self) -> LegacyChain | None:
-        return self._asked("legacy chain", self.host.legacy_chain, lambda why: LegacyChain(problem=why))
+        return self.asked("legacy chain", self.host.legacy_chain, lambda why: LegacyChain(problem=why))
 
     def _pod_route(self, pod: str) -> PodRoute:
-        return self._asked("pod route", lambda: self.host.pod_route(pod), lambda why: PodRoute(pod=pod, problem=why))
-
-    def _asked(self, name: str, ask: Callable[[], T], instead: Callable[[str], T]) -> T:
-        """The host's answer; where it has none, a problem and what `instead` makes of the reason."""
-        try:
-            return self._timed(name, ask)
-        except BrokerGone:
-            raise
-        except HostError as error:
-            self.problems.append(Problem(what=name, why=str(error)))
-            return instead(str(error))
-
-    def _timed(self, name: str, ask: Callable[[], T]) -> T:
-        start = self.clock.monotonic()
-        try:
-            return ask()
-        finally:
-            self._ended(name, start)
-
-    def _ended(self, name: str, start: float) -> None:
-        stage = Stage(name=name, seconds=round(self.clock.monotonic() - start, 6))
-        self.stages.append(stage)
-        if self.progress:
-            self.progress(stage)
+        return self.asked("pod route", lambda: self.host.pod_route(pod), lambda why: PodRoute(pod=pod, problem=why))

@@ -12,6 +12,7 @@ from threading import Lock
 
 from agent.model.capture import Capture, Stage
 from agent.model.report import Report, State
+from agent.model.settings import Extras
 from agent.service.clock import Clock
 from agent.service.host import HostError
 
@@ -20,6 +21,7 @@ MAXIMUM_AGE = 10.0
 # Reports of some ten kilobytes each: enough to see a night's flapping, little enough for a node.
 KEPT = 50
 
+_PLAIN = Extras()
 _log = logging.getLogger(__name__)
 
 
@@ -52,24 +54,29 @@ class Diagnosis:
 class Diagnoses:
     """Runs diagnoses and remembers them. Safe from any thread; `close()` waits for the one under way."""
 
-    def __init__(self, look: Callable[[], Capture], analyse: Callable[[Capture], Report], clock: Clock) -> None:
+    def __init__(
+        self,
+        look: Callable[[Extras], Capture],
+        analyse: Callable[[Capture], Report],
+        clock: Clock,
+    ) -> None:
         self._look, self._analyse, self._clock = look, analyse, clock
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="diagnosis")
         self._kept: dict[str, Diagnosis] = {}
-        self._under_way: tuple[str, Future[None]] | None = None
+        self._under_way: dict[Extras, tuple[str, Future[None]]] = {}
         self._capture: Capture | None = None
         self._latest: str | None = None
         self._age = 0  # how often what had been seen was no longer so
         self._ended = {Progress.DONE: 0, Progress.FAILED: 0}
 
-    def start(self) -> Diagnosis:
-        """The diagnosis under way, or a new one that begins now. Does not wait."""
-        return self._start()[0]
+    def start(self, extras: Extras = _PLAIN) -> Diagnosis:
+        """The diagnosis under way that has what is asked for, or a new one that begins as soon as it can. Does not wait."""
+        return self._start(extras)[0]
 
-    def run(self) -> Diagnosis:
-        """The diagnosis under way or a new one, when it has ended."""
-        diagnosis, future = self._start()
+    def run(self, extras: Extras = _PLAIN) -> Diagnosis:
+        """As `start`, when it has ended."""
+        diagnosis, future = self._start(extras)
         future.result()
         return self.get(diagnosis.id) or diagnosis
 
@@ -84,7 +91,7 @@ class Diagnoses:
         """What was seen is not so any more: whoever asks next gets a new look. One under way is not waited for."""
         with self._lock:
             self._latest = None
-            self._under_way = None
+            self._under_way.clear()
             self._age += 1
 
     def latest(self) -> Diagnosis | None:
@@ -124,26 +131,27 @@ class Diagnoses:
         """Waits for the one under way and starts no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _start(self) -> tuple[Diagnosis, Future[None]]:
+    def _start(self, extras: Extras) -> tuple[Diagnosis, Future[None]]:
         with self._lock:
-            if self._under_way and not self._under_way[1].done():
-                diagnosis_id, future = self._under_way
-                return self._kept[diagnosis_id], future
+            self._under_way = {given: run for given, run in self._under_way.items() if not run[1].done()}
+            for given, (diagnosis_id, future) in self._under_way.items():
+                if given.cover(extras):
+                    return self._kept[diagnosis_id], future
             diagnosis = Diagnosis(id=self._clock.new_id(), progress=Progress.QUEUED, asked_at=self._clock.now())
             self._kept[diagnosis.id] = diagnosis
             self._forget()
-            future = self._pool.submit(self._live, diagnosis)
-            self._under_way = (diagnosis.id, future)
+            future = self._pool.submit(self._live, diagnosis, extras)
+            self._under_way[extras] = (diagnosis.id, future)
             return diagnosis, future
 
-    def _live(self, diagnosis: Diagnosis) -> None:
+    def _live(self, diagnosis: Diagnosis, extras: Extras) -> None:
         running = replace(diagnosis, progress=Progress.RUNNING)
         with self._lock:
             self._kept[diagnosis.id] = running
             age = self._age
         capture, report, error = None, None, ""
         try:
-            capture = self._look()
+            capture = self._look(extras)
             report = self._analyse(capture)
         except HostError as failure:
             error = str(failure)
@@ -151,7 +159,7 @@ class Diagnoses:
             _log.exception("diagnosis %s failed", diagnosis.id)
             error = f"{type(failure).__name__}: {failure}. This is a bug in kubereach; its log has the trace."
         with self._lock:
-            running = self._kept.get(diagnosis.id, running)  # with the stages that were heard of meanwhile
+            running = self._kept[diagnosis.id]  # with the stages that were heard of meanwhile
         ended = replace(
             running,
             progress=Progress.DONE if report else Progress.FAILED,
@@ -167,8 +175,13 @@ class Diagnoses:
                 self._latest, self._capture = diagnosis.id, capture
 
     def _forget(self) -> None:
-        """Drops the oldest that was fine; where none was, the oldest. Trouble outlives calm: it is what people look for."""
+        """Drops the oldest that was fine; where none was, the oldest. Trouble outlives calm: it is what people look for.
+
+        Those that wait or run stay.
+        """
         while len(self._kept) > KEPT:
-            older = [item for item in self._kept.values() if item.id != self._latest][:-1]
+            older = [item for item in self._kept.values() if item.ended_at and item.id != self._latest]
+            if not older:
+                return
             fine = [item for item in older if item.report and item.report.state is State.REACHABLE]
             del self._kept[(fine or older)[0].id]

@@ -14,11 +14,13 @@ from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes, FixState
 from agent.model.outline import Part
+from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult
 from agent.model.scrape import Asked, NameAnswer, PodFiles, Question
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
 
 
@@ -31,6 +33,7 @@ class FakeHost:
     failures: Mapping[str, Exception] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     closed: bool = False
+    haunted: Capture | None = None  # how everything looks once there is a phantom pod
     grounded: Ground | None = None
     after: TwinResult | None = None
     fixed: dict[str, Fix] = field(default_factory=dict)
@@ -103,6 +106,23 @@ class FakeHost:
             return self.after or TwinResult(problem="no twin with a rule was captured")
         return self.capture.twin or TwinResult(problem="no twin was captured")
 
+    def phantom(self, request: PhantomRequest) -> Phantom:
+        """The capture's phantom, in the capture's node from now on."""
+        self._called(f"phantom {' '.join(request.pod_cidrs)}")
+        if self.haunted is not None:
+            self.capture = self.haunted
+        return self.capture.phantom or Phantom(problem="no phantom was captured")
+
+    def end_phantom(self) -> PhantomEnd:
+        """Nothing is left."""
+        self._called("end_phantom")
+        return PhantomEnd()
+
+    def deep(self, request: TraceRequest) -> DeepTrace:
+        """The capture's trace."""
+        self._called("deep")
+        return self.capture.deep or DeepTrace(request=request, problem="no trace was captured")
+
     def preflight(self) -> tuple[Check, ...]:
         """The checks it was made with."""
         self._called("preflight")
@@ -157,7 +177,7 @@ class FakeHost:
     def probe(self, request: ProbeRequest, _sock: socket.socket, _settings: Settings) -> ProbeResult:
         """The captured result for this request: a `Prober`."""
         self._called(f"probe {request.vantage.value}")
-        found = (result for result in self.capture.probes if result.request.vantage is request.vantage)
+        found = (result for result in self.capture.probes if _alike(result.request, request))
         missing = ProbeResult(request=request, outcome=Outcome.NOT_TRIED, detail="no such probe was captured")
         return next(found, missing)
 
@@ -197,3 +217,8 @@ class FakeHost:
         operation = name.partition(" ")[0]
         if operation in self.failures:
             raise self.failures[operation]
+
+
+def _alike(captured: ProbeRequest, asked: ProbeRequest) -> bool:
+    """Whether it is the same connect, whenever it is made."""
+    return replace(captured, after=0.0) == replace(asked, after=0.0)

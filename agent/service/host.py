@@ -10,11 +10,13 @@ from agent.model.capture import Firewall, LegacyChain, Node, NodeObject, PodRout
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.fix import AuditCheck, Fix, Fixes
 from agent.model.outline import Part
+from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
 from agent.model.plan import Ground, Order
 from agent.model.preflight import Check
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.scrape import Asked, PodFiles, Question
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
 
 __all__ = ["Asker", "BrokerGone", "FixRefused", "Host", "HostError", "NamespaceGone", "NodeReader", "Prober"]
@@ -80,6 +82,18 @@ class Host(Protocol):
 
     def twin(self, request: TwinRequest) -> TwinResult:
         """One packet through the rules of an earlier `firewall()`, in a namespace of its own; `problem`: not tried."""
+        ...
+
+    def phantom(self, request: PhantomRequest) -> Phantom:
+        """A pod for the time of a look; `problem`: there is none. Whoever asks for it ends it."""
+        ...
+
+    def end_phantom(self) -> PhantomEnd:
+        """Takes back the phantom pod, where there is one."""
+        ...
+
+    def deep(self, request: TraceRequest) -> DeepTrace:
+        """One more connect from a pod, as the kernel traces it; `problem`: not made."""
         ...
 
     def preflight(self) -> tuple[Check, ...]:

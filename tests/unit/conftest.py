@@ -58,6 +58,7 @@ def capture() -> Capture:
         seconds=0.0004,
     )
     host = ProbeResult(request=request(Vantage.HOST, 0, NODE, NODE), outcome=Outcome.OPEN, seconds=0.0002, tls=TLS)
+    host_peer = ProbeResult(request=request(Vantage.PEER, 0, NODE, PEER), outcome=Outcome.OPEN, seconds=0.0005, tls=TLS)
     peer = ProbeResult(request=request(Vantage.PEER, 4026532001, POD, PEER), outcome=Outcome.OPEN, seconds=0.0006, tls=TLS)
     inside = Interface(index=2, name="eth0", kind="veth", addresses=(f"{POD}/24",))
     node = Node(
@@ -86,6 +87,6 @@ def capture() -> Capture:
         between=firewall(1),
         legacy_chain=LegacyChain(problem="not asked"),
         pod_routes=(PodRoute(pod=POD, interface="cni0"),),
-        probes=(pod, host, peer),
+        probes=(pod, host, peer, host_peer),
         stages=(Stage(name="total", seconds=0.12),),
     )

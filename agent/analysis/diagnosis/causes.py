@@ -11,8 +11,10 @@ from ipaddress import ip_network
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
 from agent.analysis.diagnosis.control_plane import look_at_control_plane
+from agent.analysis.diagnosis.deep_words import DROP_REASON
 from agent.analysis.diagnosis.ladder import climb
 from agent.analysis.diagnosis.neighbours import find_left_out, find_loophole
+from agent.analysis.diagnosis.other_pods import compare_pods
 from agent.analysis.diagnosis.outside import find_proof
 from agent.analysis.diagnosis.places import chain_at, rule_name, same_place
 from agent.analysis.diagnosis.provenance import owner_of
@@ -40,7 +42,7 @@ def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding
         causes = tuple(_arrived(scene, testimonies, probe))
     else:
         causes = (*_stopped(scene, testimonies, probe), *_dead_opening(scene, testimonies))
-    causes = (*causes, *climb(scene))
+    causes = compare_pods(scene, (*causes, *climb(scene)))
     holds = all(finding.severity is Severity.INFO for finding in causes)
     found = (*causes, *look_at_control_plane(scene, holds=holds), *_circumstances(scene))
     return tuple(sorted(found, key=lambda finding: _RANK[finding.severity]))  # stable: the root cause stays first
@@ -244,7 +246,7 @@ def _circumstances(scene: Scene) -> Iterator[Finding]:
 
 def _proven(proof: Proof, testimonies: Sequence[Testimony]) -> Finding:
     """What the kernel itself says of the packet outside the rules. The model's walk is no witness to it: it saw rules only."""
-    own = [item for item in testimonies if item.witness in ("model", "probe", "icmp")]
+    own = [item for item in testimonies if item.witness in ("model", "probe", "icmp", DROP_REASON)]
     evidence = (*(Evidence(witness="kernel", text=text) for text in proof.seen), *(item.evidence for item in own))
     return Finding(
         code=proof.cause.code,

@@ -102,6 +102,10 @@ def _excluded(scene: Scene) -> Iterator[Excluded]:
 
 def _facts(scene: Scene) -> Iterator[Fact]:
     yield from scene.identity.facts
+    phantom = scene.capture.phantom
+    if phantom and phantom.address:
+        made = f"{phantom.address}, made for this look through {phantom.how} and taken back"
+        yield Fact(name="phantom pod", value=made, source="--phantom")
     kubelet = scene.identity.kubelet
     if kubelet:
         yield Fact(name="kubelet", value=f"{kubelet.name} (pid {kubelet.pid})", source="process list")

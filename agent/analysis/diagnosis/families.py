@@ -21,8 +21,11 @@ def split_families(capture: Capture) -> tuple[Capture, Capture | None]:
         return capture, None
     main = tuple(probe for probe in capture.probes if _version(probe) == first)
     rest = tuple(probe for probe in capture.probes if _version(probe) != first)
-    # The twin was asked about the first version's packet, and python-iptables reads IPv4 alone.
-    return replace(capture, probes=main), replace(capture, probes=rest, twin=None, legacy_chain=None)
+    # The twin and the trace were asked about the first version's packet, the kernel's evidence is of it, and python-iptables
+    # reads IPv4 alone. The pod's own rules are of both versions, where it is the same pod.
+    same = any(probe.request.namespace == pod_probes[0].request.namespace for probe in rest)
+    other = replace(capture, probes=rest, twin=None, legacy_chain=None, deep=None, evidence=None, counters=())
+    return replace(capture, probes=main), other if same else replace(other, pod_firewall=None)
 
 
 def look_at_other(other: Capture | None, found: Sequence[Finding]) -> Iterator[Finding]:

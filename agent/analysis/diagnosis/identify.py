@@ -10,6 +10,7 @@ from typing import Any
 from agent.analysis.diagnosis import cni, literals, pods
 from agent.analysis.diagnosis.recognise import recognise
 from agent.analysis.diagnosis.targets import can_be_a_node
+from agent.analysis.diagnosis.vantages import rank
 from agent.model.capture import Configured, Interface, Listener, Namespace, Node, NodeObject, Process, Processes, TextFile
 from agent.model.identity import Identity, Pod
 from agent.model.report import Fact
@@ -47,7 +48,7 @@ def identify(node: Node, processes: Processes, node_object: NodeObject | None, s
     ports = choose("kubelet port", _kubelet_ports(kubelet, told, node_object, settings))
     port = int(ports[0]) if ports else KUBELET_PORT
     known = {address: f"{pod.namespace}/{pod.name}" for pod in pods.pod_objects(node_object) for address in pod.addresses}
-    here = tuple(pods.find(node, pod_cidrs, node_ips, known))
+    here = rank(tuple(pods.find(node, pod_cidrs, node_ips, known)), processes, node.namespaces)
     facts.extend(pods.facts(here, known))
     pod_cidrs, unused = pods.used(pod_cidrs, [cidr for cidr, _ in cidr_sources], here)
     conflicts.extend(unused)

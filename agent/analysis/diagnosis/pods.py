@@ -31,8 +31,9 @@ def find(node: Node, pod_cidrs: Sequence[str], node_ips: Sequence[str], known: C
                 if address is None or address.is_loopback or address.is_link_local or str(address) in own:
                     continue
                 if str(address) in known or any(address in network for network in networks):
-                    rank = (str(address) not in known, namespace.path.startswith("/proc/"))
-                    pod = Pod(namespace=namespace.inode, address=str(address), interface=interface.name)
+                    listed = str(address) in known
+                    rank = (not listed, namespace.path.startswith("/proc/"))
+                    pod = Pod(namespace=namespace.inode, address=str(address), interface=interface.name, listed=listed)
                     found.append((rank, address, pod))
     # A stable order: two looks at the same node speak of the same pod first.
     for _, _, pod in sorted(found, key=lambda item: (item[0], item[1].version, int(item[1]), item[2].namespace)):

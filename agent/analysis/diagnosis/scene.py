@@ -12,6 +12,7 @@ from agent.analysis.diagnosis.packets import host_packet, packets_of_other_netwo
 from agent.analysis.diagnosis.scrape import Scrape, read_scrape
 from agent.analysis.diagnosis.silence import silenced_by
 from agent.analysis.diagnosis.surroundings import Surroundings, read_surroundings
+from agent.analysis.diagnosis.vantages import prefer
 from agent.analysis.path import blame
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.read import read_firewall
@@ -29,7 +30,8 @@ from agent.model.twin import TwinResult
 class Scene:
     """A capture with its meaning.
 
-    `packet` is the pod's, None when nothing is known to build one from; `moved` lists the counters that rose during the pod's
+    `pod_probe` is the first pod's, by which the cause is judged; `other_pods` are those of up to two more.
+    `packet` is the first pod's, None when nothing is known to build one from; `moved` lists the counters that rose during its
     probe, None when they were not read twice or the ruleset changed meanwhile (`changed`). `listening`: does somebody answer on
     the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `scrape` is how
     metrics-server asks this kubelet; `capture` is all that was seen. `silenced_by` stops the answer of the REJECT that the
@@ -45,6 +47,7 @@ class Scene:
     pod_probe: ProbeResult | None
     host_probe: ProbeResult | None
     peer_probe: ProbeResult | None
+    other_pods: tuple[ProbeResult, ...]
     moved: tuple[Moved, ...] | None
     changed: bool
     listening: Tri
@@ -66,10 +69,11 @@ class Scene:
 
 def read_scene(capture: Capture) -> Scene:
     """Everything that can be said before anybody is asked for a cause."""
-    identity = identify(capture.node, capture.processes, capture.node_object, capture.settings)
+    known = identify(capture.node, capture.processes, capture.node_object, capture.settings)
+    identity = prefer(known, capture.node, capture.before)
     ruleset = read_firewall(capture.before)
-    probes = {result.request.vantage: result for result in capture.probes}
-    pod_probe = probes.get(Vantage.POD)
+    probes = {result.request.vantage: result for result in reversed(capture.probes)}  # the first of each
+    pod_probe = _first_tried(capture.probes) or probes.get(Vantage.POD)
     packet = pod_packet(capture.node, capture.pod_routes, identity, pod_probe)
     own = host_packet(capture.node, identity, packet)
     explanation = explain(ruleset, packet) if packet else None
@@ -87,6 +91,7 @@ def read_scene(capture: Capture) -> Scene:
         pod_probe=pod_probe,
         host_probe=probes.get(Vantage.HOST),
         peer_probe=probes.get(Vantage.PEER),
+        other_pods=_other_pods(capture.probes, pod_probe),
         moved=moved,
         changed=changed,
         listening=is_listening(identity, capture.processes),
@@ -110,6 +115,24 @@ def _silenced(
     bridged = any(interface.name == packet.iif and interface.kind == "bridge" for interface in capture.node.interfaces)
     timed_out = probe is not None and probe.outcome is Outcome.TIMEOUT
     return silenced_by(ruleset, packet, explanation, bridged=bridged, timed_out=timed_out)
+
+
+def _first_tried(probes: Sequence[ProbeResult]) -> ProbeResult | None:
+    """The first pod's that was there to be tried."""
+    pods = [item for item in probes if item.request.vantage is Vantage.POD]
+    there = (item for item in pods if item.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE))
+    return next((item for item in there if item.request.target == pods[0].request.target), None)
+
+
+def _other_pods(probes: Sequence[ProbeResult], first: ProbeResult | None) -> tuple[ProbeResult, ...]:
+    return tuple(
+        result
+        for result in probes
+        if first is not None
+        and result.request.vantage is Vantage.POD
+        and result.request.namespace != first.request.namespace
+        and result.request.target == first.request.target
+    )
 
 
 def is_listening(identity: Identity, processes: Processes) -> Tri:

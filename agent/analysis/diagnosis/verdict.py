@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from agent.analysis.diagnosis.other_pods import differing
 from agent.analysis.diagnosis.places import rule_name
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED
 from agent.model.explanation import Verdict
-from agent.model.probe import Outcome
+from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Finding, Severity, State, Word
 
 
@@ -21,7 +22,21 @@ def judge(scene: Scene, findings: Sequence[Finding]) -> tuple[State, str]:
         if cause:
             return State.DEGRADED, f"Pods reach {target}, but: {_lower(cause.title)}."
         return State.REACHABLE, f"Pods on this node reach its kubelet at {target}."
+    passing = [result for result in differing(scene) if result.outcome is Outcome.OPEN]
+    if passing:
+        return _some_pass(scene, probe, passing, target, _reason(scene, cause))
     return State.BLOCKED, f"Pods cannot reach this node's kubelet at {target}: {_reason(scene, cause)}."
+
+
+def _some_pass(
+    scene: Scene, stopped: ProbeResult, passing: Sequence[ProbeResult], target: str, reason: str
+) -> tuple[State, str]:
+    """Not all pods are stopped. Where it is the scrape itself that is, nothing is gained by the others."""
+    others = " and ".join(result.request.source for result in passing)
+    name = next((pod.name for pod in scene.identity.pods if pod.address == stopped.request.source), "")
+    who = f"{name} ({stopped.request.source})" if name else f"pod {stopped.request.source}"
+    state = State.BLOCKED if name else State.DEGRADED
+    return state, f"Some pods reach {target} ({others}), {who} does not: {reason}."
 
 
 def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[State, str]:

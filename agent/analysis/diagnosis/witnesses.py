@@ -7,6 +7,7 @@ a namespace of its own. They share no code after the kernel.
 
 from dataclasses import dataclass
 
+from agent.analysis.diagnosis.deep_words import deep_words
 from agent.analysis.diagnosis.places import is_counted, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
@@ -50,7 +51,8 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
         probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening, silenced=silenced)
         icmp = _icmp(scene.explanation, scene.pod_probe, silenced=silenced)
     reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin))
-    return _model(scene.explanation), probe, counters, icmp, reader, twin
+    deep = (Testimony(*words) for words in deep_words(scene.explanation, scene.capture.deep))
+    return _model(scene.explanation), probe, counters, icmp, reader, twin, *deep
 
 
 def _held_back(explanation: Explanation, probe: ProbeResult | None, counters: Testimony) -> bool:

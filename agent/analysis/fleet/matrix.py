@@ -11,18 +11,22 @@ def build_matrix(reaches: Iterable[Reach]) -> Matrix:
     """From each node's vantage points: its pods to its own kubelet, and to its neighbours'."""
     answers = sorted((each for each in reaches if each.state), key=lambda each: each.node)
     owners = {address: each.node for each in answers for address in each.node_addresses}
-    cells, strangers = [], set()
+    cells: dict[tuple[str, str], Cell] = {}
+    strangers = set()
     for answer in answers:
         for vantage in answer.vantages:
-            if vantage.vantage == "host":
+            if vantage.vantage == "host" or vantage.source in answer.node_addresses:
                 continue
             address = _address(vantage.to)
             target = answer.node if vantage.vantage == "pod" else owners.get(address)
             if target is None:
                 strangers.add(address)
             else:
-                cells.append(Cell(source=answer.node, target=target, outcome=vantage.outcome))
-    return Matrix(nodes=tuple(each.node for each in answers), cells=tuple(cells), strangers=tuple(sorted(strangers)))
+                # Of several pods the one that does not get through is shown.
+                known = cells.get((answer.node, target))
+                if known is None or known.outcome == "open":
+                    cells[answer.node, target] = Cell(source=answer.node, target=target, outcome=vantage.outcome)
+    return Matrix(nodes=tuple(each.node for each in answers), cells=tuple(cells.values()), strangers=tuple(sorted(strangers)))
 
 
 def _address(to: str) -> str:

@@ -6,8 +6,9 @@ from agent.lab.incidents.incident import Decider, Expectation, Incident
 from agent.lab.incidents.lines import LAST, NODES, NODES_KUBELET, PODS_KUBELET, PROHIBITED, STATEFUL
 from agent.lab.incidents.routed import ROUTED_PODS, moved_pods, renamed_bridge, routed_node
 from agent.lab.rules import MASQUERADE, POD_CIDR, Rules, filter_table, on_either
-from agent.lab.topology import WEB
+from agent.lab.topology import METRICS_SERVER, WEB
 from agent.model.explanation import Verdict
+from agent.model.report import State
 from agent.model.ruleset import Backend
 
 _CGNAT = "100.64.4.0/24"
@@ -98,17 +99,32 @@ INCIDENTS: tuple[Incident, ...] = (
     ),
     Incident(
         name="kube-router-egress",
-        story="A network policy of k3s isolates one pod's egress: the node is no pod, and no rule names its address.",
+        story="A network policy of k3s isolates the pods' egress: the node is no pod, and no rule names its address.",
         rules=on_either(
             (*texts.KUBE_ROUTER_INPUT, "-m mark --mark 0x20000/0x20000 -j ACCEPT"),
-            chains=texts.kube_router(WEB.address, "-d 10.244.0.0/16 -j MARK --set-xmark 0x10000/0x10000"),
+            chains=texts.kube_router(
+                (WEB.address, METRICS_SERVER.address), "-d 10.244.0.0/16 -j MARK --set-xmark 0x10000/0x10000"
+            ),
         ),
         expect=Expectation(
             code="policy-engine-block",
             decider=Decider(chain="KUBE-POD-FW-LAB5TQXNZ2MSWQEY", rule_number=3),
             errno="ECONNREFUSED",
             icmp="3/3",
-            neighbour=(None, None),
+        ),
+    ),
+    Incident(
+        name="kube-router-one-pod",
+        story="The same policy for one pod alone: the others reach the kubelet, so the node's own rules are not to blame.",
+        rules=on_either(
+            (*texts.KUBE_ROUTER_INPUT, "-m mark --mark 0x20000/0x20000 -j ACCEPT"),
+            chains=texts.kube_router((METRICS_SERVER.address,), "-d 10.244.0.0/16 -j MARK --set-xmark 0x10000/0x10000"),
+        ),
+        expect=Expectation(
+            state=State.DEGRADED,
+            code="pods-differ",
+            verdict=Verdict.ACCEPT,
+            neighbour=("ECONNREFUSED", "3/3"),
         ),
     ),
     Incident(
@@ -185,6 +201,7 @@ INCIDENTS: tuple[Incident, ...] = (
             chains={"f2b-kubelet": (f"-s {WEB.address}/32 -j REJECT --reject-with icmp-port-unreachable", "-j RETURN")},
         ),
         expect=Expectation(
+            state=State.DEGRADED,
             code="pod-banned",
             decider=Decider(chain="f2b-kubelet", rule_number=1),
             errno="ECONNREFUSED",

@@ -114,7 +114,7 @@ INCIDENTS: tuple[Incident, ...] = (
         rules=on_either(
             (*texts.KUBE_ROUTER_INPUT, "-j KUBE-FIREWALL", "-m mark --mark 0x20000/0x20000 -j ACCEPT"),
             chains={
-                **texts.kube_router(WEB.address, "-j MARK --set-xmark 0x10000/0x10000"),
+                **texts.kube_router((WEB.address,), "-j MARK --set-xmark 0x10000/0x10000"),
                 **texts.KUBE_FIREWALL,
             },
         ),

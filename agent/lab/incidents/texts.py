@@ -3,6 +3,8 @@
 Chains by name, and what INPUT itself says; `agent.lab.rules` turns them into either backend's text.
 """
 
+from collections.abc import Sequence
+
 from agent.lab.rules import POD_CIDR, Chains
 
 UFW_INPUT = (
@@ -68,17 +70,21 @@ def firewalld(*sources: str) -> Chains:
 KUBE_ROUTER_INPUT = ("-m comment --comment kube-router-netpol -j KUBE-ROUTER-INPUT",)
 
 
-def kube_router(pod: str, *policy: str) -> Chains:
-    """kube-router's network policy, alone or inside k3s: the pod's own chain marks what its `policy` lines allow."""
+def kube_router(pods: Sequence[str], *policy: str) -> Chains:
+    """kube-router's network policy, alone or inside k3s: each pod's own chain marks what its `policy` lines allow."""
+    own = dict(zip(pods, ("KUBE-POD-FW-LAB5TQXNZ2MSWQEY", "KUBE-POD-FW-LAB6H2VYKQ4DJMZA"), strict=False))
     return {
-        "KUBE-ROUTER-INPUT": (f"-s {pod} -m comment --comment netpol -j KUBE-POD-FW-LAB5TQXNZ2MSWQEY",),
-        "KUBE-POD-FW-LAB5TQXNZ2MSWQEY": (
-            "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-            f"-s {pod} -j KUBE-NWPLCY-LABV3UZ4CWGH7KRA",
-            "-m mark ! --mark 0x10000/0x10000 -j REJECT --reject-with icmp-port-unreachable",
-            "-j MARK --set-xmark 0x0/0x10000",
-            "-j MARK --set-xmark 0x20000/0x20000",
-        ),
+        "KUBE-ROUTER-INPUT": tuple(f"-s {pod} -m comment --comment netpol -j {chain}" for pod, chain in own.items()),
+        **{
+            chain: (
+                "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                f"-s {pod} -j KUBE-NWPLCY-LABV3UZ4CWGH7KRA",
+                "-m mark ! --mark 0x10000/0x10000 -j REJECT --reject-with icmp-port-unreachable",
+                "-j MARK --set-xmark 0x0/0x10000",
+                "-j MARK --set-xmark 0x20000/0x20000",
+            )
+            for pod, chain in own.items()
+        },
         "KUBE-NWPLCY-LABV3UZ4CWGH7KRA": policy,
     }
 

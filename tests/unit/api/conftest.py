@@ -12,7 +12,7 @@ from agent.api.callers import LOOPBACK, Callers
 from agent.model.capture import Capture
 from agent.model.preflight import Check
 from agent.model.report import Finding, Report, Severity, State
-from agent.model.settings import Settings
+from agent.model.settings import Extras, Settings
 from agent.service.clock import SystemClock
 from agent.service.collect import Senses, collect
 from agent.service.diagnoses import Diagnoses
@@ -64,7 +64,12 @@ def door(capture: Capture):
         host = FakeHost(capture, checks=(Check(name="CAP_NET_ADMIN", ok=True), Check(name="nft", ok=False, detail="not found")))
         senses = Senses(host.probe, host.node_object)
         analyse: Callable[[Capture], Report] = lambda _: here.answer  # noqa: E731 - closes over what is made next
-        diagnoses = Diagnoses(lambda: collect(host, settings, clock, diagnoses.hear, senses=senses), analyse, clock)
+
+        def look(extras: Extras) -> Capture:
+            wanted = replace(settings, deep=extras.deep, phantom=extras.phantom)
+            return collect(host, wanted, clock, diagnoses.hear, senses=senses)
+
+        diagnoses = Diagnoses(look, analyse, clock)
         opened.append(diagnoses)
         fixing = Fixing(host, settings, clock, lambda: collect(host, settings, clock, senses=senses), host.probe)
         app = create_app(host, diagnoses, settings, clock, fixing, callers=callers)

@@ -69,6 +69,19 @@ def test_a_diagnosis_can_be_asked_for_and_found_again(served):
     assert [item["id"] for item in served.client.get("/v1/diagnoses").json()["items"]] == [body["id"]]
 
 
+def test_a_diagnosis_may_be_asked_for_more(served, capture):
+    body = served.client.post("/v1/diagnoses?deep=true").json()
+    assert body["state"] == "done"
+    assert "deep" in served.host.calls
+    served.host.calls.clear()
+    served.client.post("/v1/diagnoses")
+    assert "deep" not in served.host.calls
+    served.host.capture = replace(capture, node=replace(capture.node, namespaces=()))
+    served.client.post("/v1/diagnoses?phantom=true")
+    assert served.host.calls.count("end_phantom") == 1
+    assert served.client.post("/v1/diagnoses?phantom=perhaps").status_code == 422
+
+
 def test_a_diagnosis_as_text(served):
     answer = served.client.post("/v1/diagnoses?o=text")
     assert answer.status_code == 201

@@ -33,6 +33,17 @@ def test_the_incident_in_json(run, host):
     assert report["explanation"]["decided_by"]["rule_number"] == 3
 
 
+def test_extras_are_asked_for_by_flags(run, host, capture):
+    run("diagnose", "--deep")
+    assert "deep" in host.calls
+    host.capture = replace(capture, node=replace(capture.node, namespaces=()))
+    host.calls.clear()
+    run("diagnose", "--phantom", "--pod-cidr", "10.244.4.0/24")
+    assert "phantom 10.244.4.0/24" in host.calls
+    assert "end_phantom" in host.calls
+    assert "deep" not in host.calls
+
+
 def test_yaml_says_the_same(run, host):
     first = yaml.safe_load(run("diagnose", "-o", "yaml").stdout)
     assert first["findings"][0]["code"] == "input-reject"

@@ -14,7 +14,7 @@ def test_the_three_vantage_points_side_by_side(run, host):
     result = run("probe")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["vantage", "pod", "host", "peer"]
+    assert [line.split()[0] for line in lines] == ["vantage", "pod", "host", "peer", "peer"]
     assert "EHOSTUNREACH" in lines[1]
     assert "3/10" in lines[1]
     assert "172.31.16.124:10250" in lines[2]
@@ -24,7 +24,7 @@ def test_the_three_vantage_points_side_by_side(run, host):
 def test_as_data(run, host):
     body = json.loads(run("probe", "-o", "json").stdout)
     assert body["schema"] == "kubereach.dev/probes/v1"
-    assert [probe["outcome"] for probe in body["probes"]] == ["host-prohibited", "open", "open"]
+    assert [probe["outcome"] for probe in body["probes"]] == ["host-prohibited", "open", "open", "open"]
 
 
 @pytest.mark.parametrize(

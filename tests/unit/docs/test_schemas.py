@@ -80,7 +80,7 @@ def _document_of(capture):
     from agent.service.fixes import Fixing
 
     clock, host, settings = SystemClock(), FakeHost(capture), Settings()
-    diagnoses = Diagnoses(lambda: capture, analyse, clock)
+    diagnoses = Diagnoses(lambda _: capture, analyse, clock)
     fixing = Fixing(host, settings, clock, lambda: capture, host.probe)
     try:
         return _document(create_app(host, diagnoses, settings, clock, fixing))

@@ -9,6 +9,7 @@ from agent.host.answers import Answers
 from agent.host.workers import Workers
 from agent.model.settings import Settings
 
+TRACE = {"namespace": 7, "source": "10.244.4.7", "target": "172.31.16.124", "port": 10250}
 PART = {"kind": "chain", "family": "ip", "table": "filter", "name": "INPUT"}
 
 
@@ -36,6 +37,10 @@ def test_hello_says_who_answers(answers: Answers) -> None:
         ({"op": "__init__", "arguments": {}}, "no such operation"),
         ({"op": "node", "arguments": {"path": "/etc/shadow"}}, "does not take path"),
         ({"op": "pod_route", "arguments": {}}, "address is missing"),
+        ({"op": "deep", "arguments": {"request": {**TRACE, "target": "169.254.169.254"}}}, "to a node's"),
+        ({"op": "deep", "arguments": {"request": {**TRACE, "target": "fd00::1"}}}, "to a node's"),
+        ({"op": "deep", "arguments": {"request": {**TRACE, "target": "kubernetes.default"}}}, "to a node's"),
+        ({"op": "deep", "arguments": {"request": {**TRACE, "port": 0}}}, "to a node's"),
         ({"op": "pod_route", "arguments": {"address": "10.0.0.1; reboot"}}, r"\$\.address"),
         ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "kind": "ruleset"}]}}, "chain, set or map"),
         ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "family": "-f"}]}}, "chain, set or map"),

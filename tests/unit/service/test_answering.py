@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, capture: Capture) -> None:
         self.clock, self.looks, self.error, self.asked = Clock(), 0, "", 0
         self.capture = capture
-        self.diagnoses = Diagnoses(self.look, analyse, self.clock)
+        self.diagnoses = Diagnoses(lambda _: self.look(), analyse, self.clock)
         self.answering = Answering("worker1", self.diagnoses, self.newest, self.clock)
 
     def look(self) -> Capture:

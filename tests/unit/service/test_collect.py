@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from agent.model.phantom import Phantom
 from agent.model.probe import Outcome, Vantage
 from agent.model.settings import Settings
+from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinResult, TwinVerdict
 from agent.service.clock import SystemClock
 from agent.service.collect import Senses, collect, probe_only
@@ -28,7 +30,7 @@ def test_the_pods_probe_lies_alone_between_two_readings_of_the_firewall(capture)
     taken = look(host)
     order = [call for call in host.calls if call == "firewall" or call.startswith("probe")]
     assert order[:3] == ["firewall", "probe pod", "firewall"]
-    assert sorted(order[3:]) == ["probe host", "probe peer"]
+    assert sorted(order[3:]) == ["probe host", "probe peer", "probe peer"]
     assert taken.before == capture.before
     assert taken.between == capture.between
     assert taken.probes == capture.probes
@@ -56,6 +58,121 @@ def test_a_pod_that_died_is_a_result(capture):
     pod = by_vantage(look(host).probes)[Vantage.POD]
     assert pod.outcome is Outcome.POD_GONE
     assert pod.detail == "namespace 4026532001 is gone"
+
+
+class DyingPod(FakeHost):
+    """A host whose pod is there once."""
+
+    def socket(self, namespace, version):
+        sock = super().socket(namespace, version)
+        if namespace and self.calls.count(f"socket {namespace}") > 1:
+            sock.close()
+            raise NamespaceGone(f"namespace {namespace} is gone")
+        return sock
+
+
+def alone(capture):
+    """Without another node, to which the same pod would connect meanwhile."""
+    return replace(capture, node=replace(capture.node, routes=()), settings=Settings())
+
+
+def test_a_pod_that_died_under_its_probe_is_gone_whatever_the_connect_met(capture):
+    pod, *_ = probe_only(DyingPod(alone(capture)), Settings(), CLOCK, Senses(FakeHost(capture).probe, lambda _: None))[0]
+    assert (pod.outcome, pod.errno) == (Outcome.POD_GONE, "EHOSTUNREACH")
+    assert "during the probe" in pod.detail
+
+
+def test_a_second_question_that_is_refused_leaves_the_first_answer(capture):
+    class Stingy(DyingPod):
+        def socket(self, namespace, version):
+            try:
+                return super().socket(namespace, version)
+            except NamespaceGone as error:
+                raise HostError("too many open files") from error
+
+    pod, *_ = probe_only(Stingy(alone(capture)), Settings(), CLOCK, Senses(FakeHost(capture).probe, lambda _: None))[0]
+    assert pod.outcome is Outcome.HOST_PROHIBITED
+
+
+def test_neighbours_are_knocked_at_one_after_the_other(capture):
+    paused = []
+    settings = Settings(peers=tuple(f"172.31.22.{number}" for number in range(1, 15)))
+    host = FakeHost(capture)
+    taken = collect(host, settings, CLOCK, None, Senses(host.probe, host.node_object, pause=paused.append))
+    assert len([result for result in taken.probes if result.request.vantage is Vantage.PEER]) == 20
+    assert sorted(set(paused)) == sorted({result.request.after for result in taken.probes} - {0.0})
+
+
+PHANTOM = Phantom(namespace=4026532001, address="10.244.4.138", how="CNI network cbr0 (bridge)")
+
+
+def haunted(capture, phantom=PHANTOM):
+    """A node without pods, and how it looks with a phantom."""
+    bare = replace(capture, node=replace(capture.node, namespaces=()))
+    return FakeHost(bare, haunted=replace(capture, phantom=phantom) if phantom.address else replace(bare, phantom=phantom))
+
+
+def look_for_phantom(host, **settings):
+    given = Settings(pod_cidrs=("10.244.4.0/24",), **settings)
+    return collect(host, given, CLOCK, None, Senses(host.probe, host.node_object))
+
+
+def test_a_phantom_is_there_before_the_first_reading_and_gone_at_the_end(capture):
+    host = haunted(capture)
+    taken = look_for_phantom(host, phantom=True)
+    assert taken.phantom == PHANTOM
+    assert by_vantage(taken.probes)[Vantage.POD].outcome is Outcome.HOST_PROHIBITED
+    made, ended = host.calls.index("phantom 10.244.4.0/24"), host.calls.index("end_phantom")
+    probed = host.calls.index("probe pod")
+    assert made < probed < ended
+    assert "firewall" in [call.split()[0] for call in host.calls[made:probed]] or "survey" in host.calls[made:probed]
+
+
+def test_no_phantom_without_being_asked_nor_where_there_is_a_pod(capture):
+    host = haunted(capture)
+    assert look_for_phantom(host).phantom is None
+    crowded = FakeHost(capture)
+    assert look_for_phantom(crowded, phantom=True).phantom is None
+    assert not {"phantom 10.244.4.0/24", "end_phantom"} & {*host.calls, *crowded.calls}
+
+
+def test_a_phantom_that_could_not_be_made_is_a_problem(capture):
+    host = haunted(capture, Phantom(problem="no CNI configuration"))
+    taken = look_for_phantom(host, phantom=True)
+    assert [problem.why for problem in taken.problems if problem.what == "phantom pod"] == ["no CNI configuration"]
+    assert [result.request.vantage for result in taken.probes] == [Vantage.HOST]
+
+
+def test_a_look_that_breaks_off_ends_its_phantom_all_the_same(capture):
+    host = haunted(capture)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        collect(host, Settings(pod_cidrs=("10.244.4.0/24",), phantom=True), CLOCK, None, Senses(fail, host.node_object))
+    assert "end_phantom" in host.calls
+
+
+def test_what_of_a_phantom_could_not_be_taken_back_is_a_problem(capture):
+    host = haunted(capture)
+    host.failures = {"end_phantom": HostError("its CNI network did not take it back")}
+    taken = look_for_phantom(host, phantom=True)
+    assert "its CNI network did not take it back" in {problem.why for problem in taken.problems}
+
+
+def test_a_deep_look_traces_the_pod_that_was_judged_and_only_when_asked(capture):
+    traced = DeepTrace(request=TraceRequest(namespace=1, source="10.0.0.1", target="10.0.0.2", port=1), sport=7)
+    host = FakeHost(replace(capture, deep=traced))
+    assert look_for_phantom(host, deep=True).deep == traced
+    assert host.calls.index("deep") > host.calls.index("probe pod")
+    assert look_for_phantom(FakeHost(replace(capture, deep=traced))).deep is None
+
+
+def test_a_trace_that_is_refused_says_so(capture):
+    taken = look_for_phantom(FakeHost(capture, failures={"deep": HostError("no")}), deep=True)
+    assert taken.deep is not None
+    assert taken.deep.problem == "no"
 
 
 @pytest.mark.parametrize("operation", ["node", "processes", "firewall", "legacy_chain", "pod_route", "socket"])

@@ -8,6 +8,7 @@ import pytest
 
 from agent.model.capture import Stage
 from agent.model.report import Report, State
+from agent.model.settings import Extras
 from agent.service.diagnoses import KEPT, Diagnoses, Progress
 from agent.service.host import HostError
 
@@ -42,7 +43,7 @@ def run_with(capture, clock):
     made = []
 
     def make(look=lambda: capture, analyse=lambda _: report()):
-        made.append(Diagnoses(look, analyse, clock))
+        made.append(Diagnoses(lambda _: look(), analyse, clock))
         return made[-1]
 
     yield make
@@ -174,3 +175,41 @@ def test_a_stage_of_nobody_is_passed_over(run_with):
     done = diagnoses.run()
     diagnoses.hear(Stage(name="late", seconds=0.1))
     assert diagnoses.get(done.id).stages == ()
+
+
+def test_extras_are_got_by_who_asks_for_them_and_shared_with_who_asks_for_no_more(capture, clock):
+    started, go, seen = Event(), Event(), []
+
+    def look(extras):
+        started.set()
+        assert go.wait(5)
+        seen.append(extras)
+        return capture
+
+    diagnoses = Diagnoses(look, lambda _: report(), clock)
+    try:
+        plain = diagnoses.start()
+        assert started.wait(5)
+        deep = diagnoses.start(Extras(deep=True))
+        assert deep.id != plain.id, "a plain look under way is not what was asked for"
+        assert diagnoses.start().id == plain.id
+        assert diagnoses.start(Extras(deep=True)).id == deep.id, "a hundred askers make one look"
+        go.set()
+        diagnoses.run(Extras(phantom=True))
+        assert seen == [Extras(), Extras(deep=True), Extras(phantom=True)]
+    finally:
+        go.set()
+        diagnoses.close()
+
+
+def test_what_waits_is_not_forgotten(run_with):
+    begun, go = Event(), Event()
+    diagnoses = run_with(lambda: begun.set() or go.wait(5))
+    first = diagnoses.start()
+    assert begun.wait(5)
+    for _ in range(KEPT + 1):
+        diagnoses.outdate()
+        last = diagnoses.start()
+    assert diagnoses.get(first.id).progress is Progress.RUNNING
+    assert diagnoses.get(last.id).progress is Progress.QUEUED
+    go.set()

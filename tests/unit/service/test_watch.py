@@ -21,7 +21,7 @@ def looks(capture):
         looked.append(1)
         return capture
 
-    diagnoses = Diagnoses(look, lambda _: REPORT, SystemClock())
+    diagnoses = Diagnoses(lambda _: look(), lambda _: REPORT, SystemClock())
     met = {"probes": capture.probes}
 
     def probe():

@@ -28,4 +28,5 @@ MTU_MISMATCH = declare("mtu-mismatch", Severity.WARNING, "Small packets pass bet
 BLOCKED_OUTSIDE_INPUT = declare(
     "blocked-outside-input", Severity.CRITICAL, "The firewall rules accept the packet, and still it does not arrive"
 )
+PODS_DIFFER = declare("pods-differ", Severity.WARNING, "Some pods reach the kubelet and some do not")
 FACTS_CONFLICT = declare("facts-conflict", Severity.INFO, "Two sources disagree about this node")

@@ -1,21 +1,38 @@
 """agent.analysis.diagnosis.plan: which connects are made."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
-from agent.analysis.diagnosis.plan import plan_probes
+from agent.analysis.diagnosis.plan import NEIGHBOURS, SPREAD, delay, pick_neighbours, plan_probes
 from agent.analysis.diagnosis.targets import can_be_a_node
 from agent.model.identity import Identity, Pod
 
 POD = Pod(namespace=42, address="10.9.1.5")
 FULL = Identity(node_name="n", node_ips=("2001:db8::1", "192.0.2.10"), pods=(POD,), peers=("192.0.2.11",), kubelet_port=10251)
+CLUSTER = [f"10.{number // 250}.{number % 250}.1" for number in range(400)]
 
 
-def test_three_vantage_points_side_by_side_the_pods_first() -> None:
-    assert [(r.vantage, r.namespace, r.source, r.target, r.port) for r in plan_probes(FULL)] == [
-        ("pod", 42, "10.9.1.5", "192.0.2.10", 10251),
-        ("host", 0, "192.0.2.10", "192.0.2.10", 10251),
-        ("peer", 42, "10.9.1.5", "192.0.2.11", 10251),
+def test_the_vantage_points_side_by_side_the_pods_first() -> None:
+    assert [(r.vantage, r.namespace, r.source, r.target, r.port, r.after) for r in plan_probes(FULL)] == [
+        ("pod", 42, "10.9.1.5", "192.0.2.10", 10251, 0.0),
+        ("host", 0, "192.0.2.10", "192.0.2.10", 10251, 0.0),
+        ("peer", 42, "10.9.1.5", "192.0.2.11", 10251, 0.0),
+        ("peer", 0, "192.0.2.10", "192.0.2.11", 10251, 0.0),
     ]
+
+
+def test_up_to_three_pods_each_in_a_namespace_of_its_own_and_of_one_ip_version() -> None:
+    pods = [
+        POD,
+        Pod(namespace=42, address="10.9.1.6"),
+        Pod(namespace=43, address="fd00::5"),
+        *(Pod(namespace=number, address=f"10.9.1.{number}") for number in range(44, 60)),
+    ]
+    found = plan_probes(replace(FULL, node_ips=("192.0.2.10",), pods=tuple(pods)))
+    assert [request.source for request in found if request.vantage == "pod"] == ["10.9.1.5", "10.9.1.44", "10.9.1.45"]
+    assert [request.vantage for request in found[:3]] == ["pod", "host", "peer"], "one of each before a second of any"
 
 
 def test_without_a_pod_only_the_host_can_try() -> None:
@@ -88,3 +105,53 @@ def test_what_only_a_resolver_would_understand_is_no_address(text: str) -> None:
 )
 def test_what_nodes_have_can_be_asked(address: str) -> None:
     assert can_be_a_node(address)
+
+
+def test_neighbours_are_looked_at_from_pod_and_host_spread_over_time() -> None:
+    found = [request for request in plan_probes(replace(FULL, peers=tuple(CLUSTER))) if request.vantage == "peer"]
+    assert len(found) == 2 * NEIGHBOURS
+    by_source = {namespace: {request.target for request in found if request.namespace == namespace} for namespace in (0, 42)}
+    assert by_source[0] == by_source[42]
+    assert len(by_source[0]) == NEIGHBOURS
+    assert all(0 <= request.after < SPREAD for request in found)
+    assert len({request.after for request in found}) == NEIGHBOURS
+
+
+def test_every_node_picks_exactly_so_many_and_none_twice() -> None:
+    for own in CLUSTER:
+        chosen = pick_neighbours(own, [peer for peer in CLUSTER if peer != own], NEIGHBOURS)
+        assert len(set(chosen)) == len(chosen) == NEIGHBOURS
+        assert own not in chosen
+    assert pick_neighbours("n", ["a", "b", "a"], NEIGHBOURS) == ("a", "b"), "fewer than that: all, in the order they were given"
+
+
+def test_the_order_in_which_peers_are_heard_of_does_not_matter() -> None:
+    assert pick_neighbours("n", CLUSTER, 10) == pick_neighbours("n", CLUSTER[::-1], 10)
+
+
+def test_a_node_that_joins_or_leaves_moves_one_neighbour_at_most() -> None:
+    for own in CLUSTER[:50]:
+        sizes = [set(pick_neighbours(own, CLUSTER[:count], 10)) for count in range(60, 120)]
+        assert all(len(after - before) <= 1 for before, after in pairwise(sizes))
+        left = pick_neighbours(own, CLUSTER, 10)[3]
+        before, after = (set(pick_neighbours(own, peers, 10)) for peers in (CLUSTER, [one for one in CLUSTER if one != left]))
+        assert before - after == {left}
+        stranger = next(peer for peer in CLUSTER if peer not in before)
+        assert set(pick_neighbours(own, [one for one in CLUSTER if one != stranger], 10)) == before
+
+
+def test_every_node_is_looked_at_by_about_as_many() -> None:
+    seen = dict.fromkeys(CLUSTER, 0)
+    for own in CLUSTER:
+        for peer in pick_neighbours(own, [peer for peer in CLUSTER if peer != own], 10):
+            seen[peer] += 1
+    assert sum(seen.values()) == 10 * len(CLUSTER)
+    assert min(seen.values()) > 0
+    assert max(seen.values()) < 30
+
+
+def test_nodes_knock_at_one_neighbour_at_times_of_their_own() -> None:
+    times = sorted(delay(own, "10.0.0.1") for own in CLUSTER)
+    assert len(set(times)) == len(CLUSTER)
+    assert times[0] < SPREAD / 20
+    assert times[-1] > SPREAD * 19 / 20
