@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from agent.api.problems import ProblemError
 from agent.render.data import as_json
-from agent.render.page import POLICY
+from agent.render.page import POLICY, lock
 
 # The value of `?o=`.
 Form = Literal["text", "json"]
@@ -29,6 +29,11 @@ def text_answer(text: str, status: int = HTTPStatus.OK, **headers: str) -> Respo
 def page_answer(document: str) -> Response:
     """The page, which may load and run nothing but itself."""
     return HTMLResponse(document, headers={"Content-Security-Policy": POLICY})
+
+
+def locked_answer(error: ProblemError) -> Response:
+    """The same 401 for a browser: a page that asks for a token."""
+    return HTMLResponse(lock(error.detail), int(error.status), {"Content-Security-Policy": POLICY, **error.headers})
 
 
 def only(*names: str, many: str = "") -> Callable[[Request], None]:

@@ -47,7 +47,7 @@ def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     install(app)
     names = NodeNames(host, settings, clock)
     app.add_middleware(Gate, names=names, callers=callers or Callers(), clock=clock, traffic=traffic)
-    app.include_router(report_routes(diagnoses))
+    app.include_router(report_routes(diagnoses, fixing))
     app.include_router(rule_routes(host))
     if fixing is not None:
         app.include_router(fix_routes(fixing))

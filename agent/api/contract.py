@@ -109,7 +109,10 @@ def _text(example: str) -> dict[str, Any]:
 _PAGE = f"k8s-worker1: BLOCKED. {_SUMMARY}\n"
 # What each route answers where nothing went wrong, by status; 503 of the verdict is an answer, too.
 ANSWERS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {
-    ("get", "/"): {200: {_TEXT: _text(_PAGE), _JSON: _ref("Report", _REPORT), _HTML: _text("<!doctype html>...")}},
+    ("get", "/"): {
+        200: {_TEXT: _text(_PAGE), _JSON: _ref("Report", _REPORT), _HTML: _text("<!doctype html>...")},
+        401: {_HTML: _text("<!doctype html>...")},
+    },
     ("get", "/v1/report"): {200: {_JSON: _ref("Report", _REPORT), _TEXT: _text(_PAGE)}},
     ("get", "/v1/verdict"): {200: {_TEXT: _text("k8s-worker1: REACHABLE\n")}, 503: {_TEXT: _text(_PAGE)}},
     ("get", "/v1/capture"): {200: {_JSON: _ref("Capture")}},

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.api import bodies
+from agent.api.answers import locked_answer
 from agent.api.callers import CALLER, Caller, Callers
 from agent.api.permissions import Cost, Found, find
 from agent.api.problems import HEADERS, ProblemError, raised
@@ -90,7 +91,8 @@ class Gate:
             await self._pass(scope, receive, seen, headers, found)
         except ProblemError as error:
             more = {"Connection": "close"} if bodies.has_body(headers) else {}
-            await raised(error, more)(scope, receive, seen)
+            answer = locked_answer(error) if _is_locked_out(error, scope, headers) else raised(error, more)
+            await answer(scope, receive, seen)
         except bodies.ClientGoneError:
             _log.debug("a client hung up in the middle of its request")
         finally:
@@ -155,6 +157,12 @@ class Gate:
 def _is_own(origin: str, hosts: list[str]) -> bool:
     """Whether this Origin is the page that this node itself gave (RFC 6454): its Host, which is one of the node's names."""
     return [origin.lower().removeprefix("http://").removeprefix("https://")] == [host.lower() for host in hosts]
+
+
+def _is_locked_out(error: ProblemError, scope: Scope, headers: Headers) -> bool:
+    """Whether a browser opened the page without a token, which it sends with no link by itself."""
+    opened = scope["method"] == "GET" and scope["path"] == "/" and "text/html" in headers.get("accept", "")
+    return opened and error.status == HTTPStatus.UNAUTHORIZED
 
 
 class _Seen:

@@ -12,11 +12,14 @@ from fastapi.responses import Response, StreamingResponse
 from agent.api.answers import Form, json_answer, only, page_answer, text_answer
 from agent.api.problems import ProblemError
 from agent.model.codec import to_plain
+from agent.model.fix import Fixes
 from agent.model.report import Report, State
 from agent.model.settings import Extras
 from agent.render import page, text
 from agent.render.page import Past
 from agent.service.diagnoses import Diagnoses, Diagnosis
+from agent.service.fixes import Fixing
+from agent.service.host import HostError
 from agent.service.input_path import met_rules
 
 SCHEMA = "kubereach.dev/diagnosis/v1"
@@ -34,8 +37,11 @@ VERDICT_STATUS = {
 }
 
 
-def report_routes(diagnoses: Diagnoses) -> APIRouter:
-    """The routes. A report that is younger than ten seconds is given again; an older one is replaced first."""
+def report_routes(diagnoses: Diagnoses, fixing: Fixing | None = None) -> APIRouter:
+    """The routes. A report that is younger than ten seconds is given again; an older one is replaced first.
+
+    `fixing` knows the fixes that the page shows.
+    """
     router = APIRouter(tags=["report"])
 
     @router.get("/", dependencies=[Depends(only("o"))])
@@ -45,7 +51,7 @@ def report_routes(diagnoses: Diagnoses) -> APIRouter:
         if o == "json":
             return json_answer(report)
         if o is None and "text/html" in request.headers.get("accept", ""):
-            return page_answer(_page(diagnoses, report))
+            return page_answer(_page(diagnoses, fixing, report))
         return text_answer(text.report(report))
 
     @router.get("/v1/report", dependencies=[Depends(only("o"))])
@@ -135,7 +141,7 @@ def _report(diagnosis: Diagnosis) -> Report:
     return diagnosis.report
 
 
-def _page(diagnoses: Diagnoses, report: Report) -> str:
+def _page(diagnoses: Diagnoses, fixing: Fixing | None, report: Report) -> str:
     capture = diagnoses.capture()
     rules, remarks = met_rules(capture) if capture else (None, {})
     history = (
@@ -143,7 +149,15 @@ def _page(diagnoses: Diagnoses, report: Report) -> str:
         for each in diagnoses.all()
         if each.report
     )
-    return page.render(report, rules, remarks, tuple(history))
+    return page.render(report, rules, remarks, tuple(history), _fixes(fixing) if fixing else None)
+
+
+def _fixes(fixing: Fixing) -> Fixes:
+    """Those that are known; where the journal cannot be read, the sentence that says so: the report is whole without."""
+    try:
+        return fixing.all()
+    except HostError as error:
+        return Fixes(fixes=(), problems=(str(error),))
 
 
 def _entry(diagnosis: Diagnosis) -> dict[str, Any]:

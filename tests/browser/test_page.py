@@ -1,74 +1,16 @@
-"""Chromium opens the page of a served incident: what is drawn, what its buttons do, and that it works without a script.
-
-With KUBEREACH_UPDATE_GOLDEN=1 the screenshots in docs/screens are made anew.
-"""
-
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+"""Chromium opens the page of a served incident: what is drawn, what its buttons do, and that it works without a script."""
 
 import httpx
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser.driving import NEEDS_CHROMIUM, complaints, picture, start, stations
 from tests.lab.staged import PRIVILEGES, served
 
-SCREENS = Path(__file__).parents[2] / "docs" / "screens"
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-# A browser phones home; this one resolves no name and may ask loopback alone.
-QUIET = (
-    "--headless=new",
-    "--no-sandbox",  # the tests run as root, and it opens our own page only
-    "--disable-gpu",
-    "--hide-scrollbars",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1200,1500",
-)
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Debian's chromium and chromium-driver"),
-]
-
-
-def start(*more: str, scripts: bool = True) -> WebDriver:
-    options = Options()
-    options.binary_location = str(CHROMIUM)
-    for each in (*QUIET, *more):
-        options.add_argument(each)
-    if not scripts:
-        options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[WebDriver]:
-    driver = start()
-    yield driver
-    driver.quit()
-
-
-def stations(browser: WebDriver) -> dict[str, str]:
-    """The stations of the way and what became of the packet there."""
-    items = browser.find_elements(By.CSS_SELECTOR, ".way li")
-    return {item.find_element(By.TAG_NAME, "b").text: item.find_element(By.TAG_NAME, "em").text for item in items}
-
-
-def picture(browser: WebDriver, name: str) -> None:
-    if os.environ.get("KUBEREACH_UPDATE_GOLDEN") == "1":
-        SCREENS.mkdir(exist_ok=True)
-        browser.save_screenshot(str(SCREENS / f"{name}.png"))
+pytestmark = [pytest.mark.lab, NEEDS_CHROMIUM]
 
 
 def test_the_deciding_rule_is_where_the_packet_ends(browser: WebDriver) -> None:
@@ -85,8 +27,7 @@ def test_the_deciding_rule_is_where_the_packet_ends(browser: WebDriver) -> None:
         assert "-j REJECT --reject-with icmp-host-prohibited decides" in row.text
         assert "input-reject" in browser.find_element(By.ID, "cause").text
         picture(browser, "centos-reject")
-        said = [entry for entry in browser.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]  # type: ignore[no-untyped-call]
-        assert [entry for entry in said if "favicon" not in entry["message"]] == []
+        assert complaints(browser) == []
 
 
 def test_a_button_looks_again_and_the_history_grows(browser: WebDriver) -> None:

@@ -15,7 +15,7 @@ import httpx
 
 from agent.api.tls import now, self_signed
 from agent.cli.doors import listen_unix, seal
-from agent.lab.topology import CNI_DIR, NODE
+from agent.lab.topology import CNI_DIR, NODE, STATE_DIR
 from agent.model.access import Access, Secrets
 from agent.model.codec import to_plain
 from agent.model.settings import Settings
@@ -70,7 +70,9 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(directory: Path, incident: str = "centos-reject", *, insecure: bool = False) -> Iterator[Service]:
+def serving(
+    directory: Path, incident: str = "centos-reject", *, insecure: bool = False, allow_fix: bool = False
+) -> Iterator[Service]:
     """Runs the service on the incident's node: with TLS and the token `CANARY`, or an insecure loopback."""
     access = Access(owner=os.geteuid(), insecure_loopback=insecure)
     secrets = Secrets()
@@ -85,7 +87,7 @@ def serving(directory: Path, incident: str = "centos-reject", *, insecure: bool 
         os.fdopen(seal(secrets), "rb") as sealed,
     ):
         port, kept = tcp.getsockname()[1], (tcp.fileno(), unix.fileno(), sealed.fileno())
-        argv = _broker(access, *kept)
+        argv = _broker(access, *kept, allow_fix=allow_fix)
         service = Service(0, port, path, log, "http" if insecure else "https")
         with _staged(incident, argv, kept, stderr.fileno()) as service.pid:
             for sock in (tcp, unix):
@@ -94,8 +96,9 @@ def serving(directory: Path, incident: str = "centos-reject", *, insecure: bool 
             yield service
 
 
-def _broker(access: Access, tcp: int, unix: int, sealed: int) -> list[str]:
-    settings = json.dumps(to_plain(Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),))))
+def _broker(access: Access, tcp: int, unix: int, sealed: int, *, allow_fix: bool) -> list[str]:
+    chosen = Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),), allow_fix=allow_fix, state_dir=str(STATE_DIR))
+    settings = json.dumps(to_plain(chosen))
     front = [*PYTHON, "agent.api.front", "--settings", settings, "--access", json.dumps(to_plain(access))]
     front += ["--secrets-fd", str(sealed), "--listen-fd", str(unix)]
     argv = [*PYTHON, "agent.host.broker", "--settings", settings, "--listen-fd", str(tcp)]

@@ -13,7 +13,9 @@ from importlib.resources import files
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.model.report import Report
+from agent.model.explanation import Verdict
+from agent.model.fix import Fixes
+from agent.model.report import Report, State
 from agent.model.ruleset import Ruleset
 from agent.render.chains import NOTHING, Place
 from agent.render.clean import clean
@@ -41,7 +43,10 @@ def _digest(text: str) -> str:
     return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-_STYLE, _SCRIPT = _read("style.css"), _read("script.js")
+# One script of several files, in a scope of its own.
+_PARTS = ("asking", "looking", "mending", "counting", "wiring")
+_STYLE = _read("style.css")
+_SCRIPT = '"use strict";\n(() => {\n' + "\n".join(_read(f"scripts/{part}.js") for part in _PARTS) + "})();\n"
 POLICY = (
     f"default-src 'none'; style-src {_digest(_STYLE)}; script-src {_digest(_SCRIPT)}; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,8 +68,12 @@ def render(
     rules: Ruleset | None = None,
     remarks: Mapping[Place, str] = NOTHING,
     history: Sequence[Past] = (),
+    fixes: Fixes | None = None,
 ) -> str:
-    """The document. `rules` are those a packet to this node meets, `remarks` stand beside them; `history`: earlier looks."""
+    """The document. `rules` are those a packet to this node meets, `remarks` stand beside them; `history`: earlier looks.
+
+    `fixes` are those that are known, None where the node is asked for none.
+    """
     return _ENVIRONMENT.get_template("report.html").render(
         report=report,
         cause=report.cause,
@@ -72,7 +81,24 @@ def render(
         words=_WORDS,
         chains=show_chains(report, rules, remarks) if rules else (),
         history=history,
+        fixes=fixes,
+        mendable=_is_mendable(report),
         text=as_text(report),
         style=Markup(_STYLE),  # noqa: S704  our own file
         script=Markup(_SCRIPT),  # noqa: S704  our own file
     )
+
+
+def lock(detail: str) -> str:
+    """The document for whoever came without a token, or with one that is nobody's; `detail` is the sentence that says so."""
+    return _ENVIRONMENT.get_template("locked.html").render(
+        detail=detail,
+        style=Markup(_STYLE),  # noqa: S704  our own file
+        script=Markup(_SCRIPT),  # noqa: S704  our own file
+    )
+
+
+def _is_mendable(report: Report) -> bool:
+    """Whether a rule stops the packet on its way in, so that a plan may be asked for. Whether one helps, the node says."""
+    found = report.explanation
+    return report.state is State.BLOCKED and found is not None and found.verdict in (Verdict.DROP, Verdict.REJECT)

@@ -11,7 +11,7 @@ from agent.model.capture import Capture, Stage
 from agent.model.codec import from_plain
 from agent.model.report import Report, State
 from agent.service.diagnoses import Diagnosis, Progress
-from agent.service.host import BrokerGone
+from agent.service.host import BrokerGone, HostError
 
 from .conftest import REPORT
 
@@ -28,6 +28,25 @@ def test_a_browser_gets_the_same_text_in_a_page_that_loads_nothing(served):
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "rejects &lt;pods&gt;." in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_browser_without_a_token_is_asked_for_one_with_the_same_401(stranger):
+    answer = stranger.client.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="kubereach"')
+    assert 'id="token"' in answer.text
+    assert "rejects" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    for path, accept in (("/", "*/*"), ("/v1/report", "text/html"), ("/nowhere", "text/html")):
+        other = stranger.client.get(path, headers={"accept": accept})
+        assert (other.status_code, other.headers["content-type"]) == (401, "application/problem+json")
+
+
+def test_a_page_is_whole_where_the_journal_cannot_be_read(served):
+    served.host.failures = {"fixes": HostError("The journal is on a disk that is gone.")}
+    answer = served.client.get("/", headers={"accept": "text/html"})
+    assert answer.status_code == 200
+    assert "The journal is on a disk that is gone." in answer.text
 
 
 def test_the_form_can_be_asked_for(served):

@@ -6,10 +6,13 @@ from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
+from agent import __version__
 from agent.analysis.diagnosis.diagnose import analyse
 from agent.analysis.readers.read import read_firewall
+from agent.model.fix import Fix, Fixes, FixState
+from agent.model.plan import Flow, Place
 from agent.model.report import Report, State
-from agent.render.page import POLICY, Past, render
+from agent.render.page import POLICY, Past, lock, render
 from agent.render.page.rules import AROUND, show_chains
 from tests.unit.analysis.diagnosis.captures import SEED, capture, firewall
 
@@ -57,7 +60,10 @@ def test_every_element_is_closed_and_none_loads_anything() -> None:
     elements = Elements(page())
     assert elements.open == []
     assert not {"src", "style", "onclick"} & {name for _, attributes in elements.tags for name in attributes}
-    assert not {"link", "img", "iframe", "object", "form"} & {tag for tag, _ in elements.tags}
+    assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in elements.tags}
+    assert not {"action", "name", "value"} & {
+        name for tag, attributes in elements.tags if tag in {"form", "input"} for name in attributes
+    }
     assert [tag for tag, _ in elements.tags].count("script") == 1
     for tag, attributes in elements.tags:
         assert tag != "a" or re.fullmatch(r"#?[a-z][a-z0-9/]*(\?o=text)?", attributes["href"] or "")
@@ -115,3 +121,50 @@ def test_a_policy_that_decides_is_marked() -> None:
     rules = firewall("*filter\n:INPUT DROP [1:60]\nCOMMIT\n")
     chain = show_chains(analyse(capture(rules)), read_firewall(rules), {})[0]
     assert (chain.policy, chain.policy_packets, chain.policy_decides) == ("drop", 1, True)
+
+
+FIX = Fix(
+    id="0123456789ab",
+    state=FixState.REVERTED,
+    flow=Flow(source="10.244.4.0/24", destination="172.31.16.124", port=10250),
+    place=Place(backend="nft", chain="INPUT", before="-A INPUT -j DROP"),
+    rule="-s 10.244.4.0/24 -j ACCEPT",
+    caller=HOSTILE,
+    applied_at="2026-01-31T12:00:00Z",
+    ends_at="2026-01-31T12:01:00Z",
+    why=f"not verified: {HOSTILE}",
+)
+
+
+def test_fixes_of_before_are_listed_with_who_and_why() -> None:
+    report = analyse(capture())
+    document = render(report, fixes=Fixes(fixes=(FIX,), problems=("The journal is torn.",)))
+    for words in ("reverted", "172.31.16.124:10250", "2026-01-31T12:01:00Z", "not verified: ", "The journal is torn."):
+        assert words in document
+    assert document.count("<script>") == 1
+    assert "\x1b" not in document
+    assert 'id="history-of-fixes"' not in render(report, fixes=Fixes(fixes=()))
+
+
+def test_a_plan_is_offered_where_a_rule_stops_the_packet_and_nowhere_else() -> None:
+    blocked = analyse(capture())
+    assert 'id="plan"' in render(blocked)
+    for other in (replace(blocked, state=State.REACHABLE), replace(blocked, explanation=None)):
+        assert 'id="plan"' not in render(other)
+
+
+def test_what_needs_a_script_is_hidden_until_one_runs() -> None:
+    hidden = {attributes.get("id") for _, attributes in Elements(page()).tags if "hidden" in attributes}
+    assert {"actions", "key", "fixes", "mend"} <= hidden
+
+
+def test_the_door_asks_for_a_token_under_the_same_policy_and_tells_nothing() -> None:
+    document = lock("This token is not known here.")
+    elements = Elements(document)
+    assert elements.open == []
+    assert "This token is not known here." in document
+    assert re.findall("<(style|script)>(.*?)</", document, re.DOTALL) == re.findall(
+        "<(style|script)>(.*?)</", page(), re.DOTALL
+    )
+    for told in (__version__, "10.244.", "k8s-worker"):
+        assert told not in document
