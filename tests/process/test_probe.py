@@ -65,6 +65,16 @@ def test_an_open_port_that_says_nothing_ends_at_the_deadline(server: socket.sock
     assert result.tls.error == "no answer in time"
 
 
+def test_the_end_is_a_reset_that_leaves_no_port_waiting(server: socket.socket) -> None:
+    result = ask(server.getsockname()[1])  # it says nothing, and reads nothing before we are gone
+    with server.accept()[0] as connection:
+        hello = connection.recv(4096)  # all that was sent
+        with pytest.raises(ConnectionResetError):
+            connection.recv(4096)
+    assert hello.startswith(b"\x16\x03")
+    assert result.outcome is Outcome.OPEN
+
+
 @pytest.mark.parametrize("target", ["not-an-address.invalid", "::1"])
 def test_a_target_of_another_kind_is_not_tried(target: str) -> None:
     request = ProbeRequest(vantage=Vantage.HOST, namespace=0, source="", target=target, port=1)

@@ -19,7 +19,7 @@ from agent.lab.topology import CNI_DIR, NODE, STATE_DIR
 from agent.model.access import Access, Secrets
 from agent.model.codec import to_plain
 from agent.model.settings import Settings
-from tests.lab.staged import await_that, command_line, parent_of, pids, runs
+from tests.lab.staged import IS_ROOT, await_that, command_line, parent_of, pids, runs
 
 CANARY = "canary-3c9d1be07f2a4856"
 BEARER = {"Authorization": f"Bearer {CANARY}"}
@@ -63,9 +63,17 @@ class Service:
         await_that(look, f"nothing runs {module}")
         return found[0]
 
-    def resident(self) -> int:
-        """The front's memory, in bytes."""
-        status = Path(f"/proc/{self.pid_of('agent.api.front')}/status").read_text()
+    def on_node(self, *argv: str, pod: Path | None = None) -> list[str]:
+        """The command line that runs `argv` where the broker lives: in the node's namespaces, or one of its pods' network."""
+        broker = self.pid_of("agent.host.broker")
+        own, nodes = (Path(f"/proc/{process}/ns/net").readlink() for process in ("self", broker))
+        assert own != nodes, "that would be this machine's own network"
+        enter = ["nsenter", "-t", str(broker), *(() if IS_ROOT else ("-U", "--preserve-credentials")), "-m", "-n", "--"]
+        return [*enter, *(("nsenter", f"--net={pod}", "--") if pod else ()), *argv]
+
+    def resident(self, module: str = "agent.api.front") -> int:
+        """The memory of a process below, in bytes."""
+        status = Path(f"/proc/{self.pid_of(module)}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
 
