@@ -9,7 +9,8 @@ from typing import Any
 
 from agent.host import evidence, firewall, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
-from agent.host.fixing.fixer import Eyes, Fixer
+from agent.host.fixing.fixer import Fixer
+from agent.host.fixing.opening import Eyes
 from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
 from agent.host.readings import Readings

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.host import operations
 from agent.host.errors import FixRefused
-from agent.host.fixing import lock
+from agent.host.fixing import lease, lock
 from agent.model import audit
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.fix import AuditCheck, Fix, Fixes
@@ -117,10 +117,10 @@ class Writer:
         for fix in ended[_KEPT:]:
             os.unlink(f"{fix.id}{_SUFFIX}", dir_fd=self.directory)
 
-    def note(self, record: dict[str, Any]) -> None:
+    def note(self, what: str, who: str, fix: str, **more: Any) -> None:
         """Adds a record to the audit log; when this returns it is on disk. Raises `FixRefused` (NO_DISK)."""
         try:
-            self._note(record)
+            self._note({"at": lease.iso(lease.now().wall), "what": what, "who": who, "fix": fix, **more})
         except OSError as error:
             raise _no_disk("the audit log", error) from error
 

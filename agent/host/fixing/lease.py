@@ -44,6 +44,11 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def iso(seconds: float) -> str:
+    """A second as people and JSON read it."""
+    return f"{stamp(seconds)}Z"
+
+
 def create_set(name: str, source: str, version: int, seconds: int) -> bool:
     """Makes the set with its one element. False where there is no ipset here: then the stop time alone ends the lease."""
     family = "inet6" if version == 6 else "inet"

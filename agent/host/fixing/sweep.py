@@ -18,6 +18,8 @@ from agent.model.fix import Fix, Fixes, FixState
 MOST_PUTS = 3
 # Clocks drift by milliseconds; a difference of seconds is somebody who set one.
 _JUMP = 5.0
+# In the audit log, for what nobody asked for.
+_WHO = "kubereach"
 
 PutBack = Callable[[Writer, Fix], None]
 
@@ -32,7 +34,7 @@ class Sweep:
         """The journal's fixes as they are now. Raises `HostError` where something of ours could not be taken out."""
         kept = journal.fixes()
         for problem in kept.problems:
-            self._note(journal, "journal damaged", "", why=problem)
+            journal.note("journal damaged", _WHO, "", why=problem)
         moment, boot_id = lease.now(), lease.boot_id()
         ended = {fix.id: state for fix in kept.fixes if fix.live and (state := _end(fix, moment, boot_id))}
         live = {fix.id: fix for fix in kept.fixes if fix.live and fix.id not in ended}
@@ -68,7 +70,7 @@ class Sweep:
             if strays:
                 rules.remove(tool, lambda *known, tool=tool: is_stray(tool, *known), self._wait)
                 for item in strays:
-                    self._note(journal, "removed a rule without a live entry", item["id"], rule=item[0])
+                    journal.note("removed a rule without a live entry", _WHO, item["id"], rule=item[0])
         return standing
 
     def _ended(self, journal: Writer, fix: Fix, state: FixState, why: str) -> Fix:
@@ -80,7 +82,7 @@ class Sweep:
                 cut = flows.cut(fix.flow)
             except HostError as error:
                 why = f"{why}; {error}"
-        self._note(journal, state.value, fix.id, why=why, connections_cut=cut)
+        journal.note(state.value, _WHO, fix.id, why=why, connections_cut=cut)
         return new
 
     def _clobbered(self, journal: Writer, fix: Fix, put_back: PutBack | None) -> Fix:
@@ -97,11 +99,6 @@ class Sweep:
         elif fix.put_back and fix.puts >= MOST_PUTS:
             why = f"{why} after it had been put back {fix.puts} times"
         return self._ended(journal, fix, FixState.CLOBBERED, why)
-
-    @staticmethod
-    def _note(journal: Writer, what: str, fix: str, **more: object) -> None:
-        at = f"{lease.stamp(lease.now().wall)}Z"
-        journal.note({"at": at, "what": what, "who": "kubereach", "fix": fix, **more})
 
 
 def _end(fix: Fix, moment: lease.Now, boot_id: str) -> tuple[FixState, str] | None:

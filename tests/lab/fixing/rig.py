@@ -13,8 +13,9 @@ from threading import Thread
 from agent.host import command, operations
 from agent.host.answers import Answers
 from agent.host.fixing import rules
-from agent.host.fixing.fixer import Eyes, Fixer
+from agent.host.fixing.fixer import Fixer
 from agent.host.fixing.journal import Journal
+from agent.host.fixing.opening import Eyes
 from agent.host.fixing.tool import Tool
 from agent.host.node import pod_route
 from agent.host.workers import Workers
