@@ -68,6 +68,16 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One step in the life of a fix, for those who watch a cluster. `name` is its own, and the same whoever tells of it."""
+
+    name: str
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fixes:
     """Those that the journal keeps, newest first, and a sentence for whatever is wrong with it."""
 

@@ -47,7 +47,8 @@ class Wishes:
 class Fixing:
     """Plans and fixes of one node. Safe from any thread.
 
-    `look` makes a capture, `probe` a connect; `changed` is called when the firewall may have become another.
+    `look` makes a capture, `probe` a connect; `changed` is called when the firewall may have become another, `told` with each
+    fix that was changed here; neither may wait for anybody.
     """
 
     host: Host
@@ -56,6 +57,7 @@ class Fixing:
     look: Callable[[], Capture]
     probe: Prober
     changed: Callable[[], None] = lambda: None
+    told: Callable[[Fix], None] = lambda _: None
     _plans: dict[str, Plan] = field(default_factory=dict)
     _outcomes: Counter[str] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock)
@@ -111,12 +113,14 @@ class Fixing:
     def confirm(self, fix_id: str, caller: str, lease: int = LEASE) -> Fix:
         """Has it last. Raises `FixRefused`, `HostError`."""
         fix = self.host.confirm(fix_id, lease, caller)
+        self.told(fix)
         self._ended("confirmed", fix.id, caller, f"until {fix.ends_at}")
         return fix
 
     def revert(self, fix_id: str, caller: str, why: str = "asked for") -> Fix:
         """Takes it out; of one that has ended, says how. Raises `FixRefused`, `HostError`."""
         fix = self.host.revert(fix_id, caller, why)
+        self.told(fix)
         self._ended(fix.state.value, fix.id, caller, why)
         return fix
 
@@ -178,10 +182,11 @@ class Fixing:
         if result is not None and result.outcome is Outcome.OPEN:
             saw = f"connect from {result.source or result.request.source}: open"
             fix = self.host.verified(fix.id, caller, saw)
+            self.told(fix)
             self._ended("applied", fix.id, caller, saw)
             return fix
         saw = f"the connect from a pod met {result.outcome}" if result else "there was no pod left to try it from"
-        self.host.revert(fix.id, caller, f"not verified: {saw}")
+        self.told(self.host.revert(fix.id, caller, f"not verified: {saw}"))
         sentence = f"It was put in and taken out again, because {saw}. {self._who_now()}"
         self._ended("not-verified", fix.id, caller, sentence)
         raise FixRefused("changed", sentence)

@@ -1,4 +1,4 @@
-"""Starts the publisher: the connection to the cluster, this node's name in it, and the thread that keeps its object."""
+"""Starts what the cluster hears from us: a connection, this node's name, a thread for its object and one for its fixes."""
 
 import logging
 import random
@@ -7,9 +7,10 @@ from threading import Event, Thread
 from agent.cluster.connection import ClusterError, Connection, connect, node_name
 from agent.cluster.events import Events
 from agent.cluster.reaches import Reaches
-from agent.model.fix import Fix
+from agent.model.fix import Fix, Transition
 from agent.model.reach import Reach
 from agent.model.settings import Settings
+from agent.service.announcing import Announcer
 from agent.service.answering import Answering
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
@@ -41,6 +42,13 @@ def _publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Cl
             events.tell(reach, clock.now(), clock.new_id())
         except ClusterError as error:  # the object says it, too; an Event that is lost is not worth a second write of it
             _log.warning("the transition was not told as an Event: %s", error)
+
+    def tell_fix(transition: Transition) -> None:
+        events.tell_fix(node, transition, clock.now())
+
+    announcer = Announcer(tell_fix, fixing.all, clock)
+    fixing.told = announcer.note
+    Thread(target=announcer.run, args=(ended,), name="announcer", daemon=True).start()
 
     def newest() -> Fix | None:
         try:
