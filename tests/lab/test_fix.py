@@ -55,29 +55,42 @@ def test_no_write_of_either_side_is_lost(backend: str) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_incident_from_plan_to_expiry_on_the_command_line(backend: str) -> None:
+@pytest.mark.parametrize(("incident", "program"), [("centos-reject", "iptables"), ("ipv6-reject", "ip6tables")])
+def test_the_incident_from_plan_to_expiry_on_the_command_line(incident: str, program: str, backend: str) -> None:
     script = f"""
     {FIX} plan -o json > /run/lab/plan.json
     {FIX} apply --plan /run/lab/plan.json; echo "without leave: $?"
     export KUBEREACH_ALLOW_FIX=1 KUBEREACH_TRIAL=30
     {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/fix.json; echo "applied: $?"
     {FIX} apply --plan /run/lab/plan.json -o json > /run/lab/again.json; echo "again: $?"
+    {program}-{backend}-save | grep -c kubereach: | sed 's/^/rules: /'
     id=$({sys.executable} -c 'import json; print(json.load(open("/run/lab/fix.json"))["id"])')
     {FIX} confirm $id --for 15; echo "confirmed: $?"
     {shlex.join(KUBEREACH)} diagnose --brief
     sleep 16
-    {FIX} list -o json > /run/lab/list.json; echo "listed: $?"
     {shlex.join(KUBEREACH)} diagnose --brief
+    {program}-{backend}-save | grep -c kubereach: | sed 's/^/dead rules: /'
+    {FIX} list -o json > /run/lab/list.json; echo "listed: $?"
     {FIX} audit verify; echo "verified: $?"
-    iptables-{backend}-save | grep kubereach: ; echo "left: $?"
+    {program}-{backend}-save | grep kubereach: ; echo "left: $?"
     cat /run/lab/again.json
     """
     # Ten commands and a lease: more than the patience that is enough for one.
-    argv = command(PRIVILEGES[0], "lab", "run", "centos-reject", "--backend", backend, "--", "sh", "-c", script)
+    argv = command(PRIVILEGES[0], "lab", "run", incident, "--backend", backend, "--", "sh", "-c", script)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=170, check=False)
     out = done.stdout
-    for line in ("without leave: 4", "applied: 0", "again: 0", "confirmed: 0", "listed: 0", "verified: 0", "left: 1"):
-        assert line in out, (out, done.stderr)
+    for line in (
+        "without leave: 4",
+        "applied: 0",
+        "again: 0",
+        "rules: 1",
+        "dead rules: 1",
+        "confirmed: 0",
+        "listed: 0",
+        "verified: 0",
+        "left: 1",
+    ):
+        assert line in out.splitlines(), (line, out, done.stderr)
     states = re.findall(r"^(reachable|blocked)", out, re.MULTILINE)
     assert states == ["reachable", "blocked"], (out, done.stderr)
     assert json.loads(out[out.rindex("\n{") :])["known"] is True
