@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit e2e manifests cover run demo accuracy kill-matrix lost-updates bench fuzz hostile clean
+.PHONY: help setup system fmt check test unit e2e manifests cover run demo accuracy kill-matrix lost-updates fix-faults bench fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ kill-matrix: setup ## 1,000 kills at random moments of a fix, and iptables-apply
 
 lost-updates: setup ## 10,000 writes of another program beside ours, for each backend
 	@$(BIN)/python -m tests.lab.fixing lost-updates
+
+fix-faults: setup ## every fault of the fix at its full count, on both backends: an hour
+	@$(BIN)/python -m tests.lab.fixing faults
 
 accuracy: setup ## every incident on every backend: the cause that was staged against the cause that is found
 	@$(BIN)/python -m tests.accuracy

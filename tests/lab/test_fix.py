@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.lab.fixing.__main__ import BACKENDS, in_lab, kill_matrix, table
+from tests.lab.fixing.__main__ import BACKENDS, as_it_has_to_be, in_lab, kill_matrix, table
 from tests.lab.fixing.cases import CASES
 from tests.lab.staged import KUBEREACH, PRIVILEGES, command, run, served
 
@@ -51,6 +51,31 @@ def test_no_write_of_either_side_is_lost(backend: str) -> None:
     assert seen["foreign"] >= 500
     assert seen["ours"] > 0
     assert (seen["foreign lost"], seen["foreign failed"], seen["ours lost"]) == (0, 0, 0)
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_restarts_leave_a_fix_as_it_is(backend: str) -> None:
+    seen = in_lab("restarts", backend, 2, 2, timeout=PATIENCE)
+    assert (seen["kills"], seen["ends"]) == (2, 2)
+    assert as_it_has_to_be("restarts", seen), seen
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_crowd_gets_one_rule_and_writers_lose_none(backend: str) -> None:
+    seen = in_lab("operators", backend, 1, 20, timeout=PATIENCE)
+    assert seen["rounds"] == 1
+    assert seen["open"] > 0
+    assert as_it_has_to_be("operators", seen), seen
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_pod_with_many_rules_costs_the_node_nothing(backend: str) -> None:
+    seen = in_lab("memory", backend, 3, timeout=PATIENCE)
+    assert sum(seen["looks"].values()) == 3
+    assert as_it_has_to_be("memory", seen), seen
 
 
 @pytest.mark.timeout(180)

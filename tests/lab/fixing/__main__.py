@@ -1,14 +1,19 @@
-"""The long runs: `python -m tests.lab.fixing kill-matrix [RUNS]` and `... lost-updates [WRITES]`, each in labs of its own.
+"""The long runs, each in labs of its own: `python -m tests.lab.fixing kill-matrix [RUNS]`, `lost-updates [WRITES]`, `faults`.
 
 The exit code is 1 where any run of ours was not as it has to be.
 """
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+MUST_BE_NOUGHT = {
+    "restarts": ("fix lost", "pod stopped", "front with a capability", "residue"),
+    "operators": ("more than one rule", "more than one id", "audit differs", "lost", "foreign rules changed"),
+}
 LABS = 4  # for each backend: they sleep most of the time
 BACKENDS = ("legacy", "nft")
 
@@ -62,8 +67,33 @@ def main() -> int:
                 print(f"{backend:8}{writer:17}{json.dumps(found)}", flush=True)
                 lost += (found["foreign lost"] + found["ours lost"]) if writer == "kubereach" else 0
         return 1 if lost else 0
+    if what == "faults":
+        return 0 if sum(held(backend) for backend in BACKENDS) == len(BACKENDS) else 1
     print(__doc__)
     return 2
+
+
+def held(backend: str) -> bool:
+    """Every case at its full count, restarts, crowds, a pod with many rules: prints what was seen; whether all of it held."""
+    os.environ["KUBEREACH_FULL"] = "1"
+    cases = in_lab("cases", backend)
+    failed = {name: why for name, why in cases.items() if why}
+    print(f"{backend:8}cases            {len(cases)} run, {len(failed)} failed {''.join(failed.values())}", flush=True)
+    runs = {
+        "restarts": in_lab("restarts", backend, 100, 20),
+        "operators": in_lab("operators", backend, 50, 50),
+        "memory": in_lab("memory", backend, 100),
+    }
+    for name, found in runs.items():
+        print(f"{backend:8}{name:17}{json.dumps(found)}", flush=True)
+    return not failed and all(as_it_has_to_be(name, found) for name, found in runs.items())
+
+
+def as_it_has_to_be(what: str, found: dict[str, Any]) -> bool:
+    """Whether one of the runs beside the cases was."""
+    if what == "memory":
+        return found["same front"] == 1 and found["most MiB"] < found["limit MiB"] and set(found["looks"]) == {"blocked"}
+    return not any(found[name] for name in MUST_BE_NOUGHT[what])
 
 
 if __name__ == "__main__":

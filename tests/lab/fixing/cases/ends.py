@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.host.fixing import lease, sweep
 from agent.lab.topology import NODE
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import refused, rules_alone
+from tests.lab.fixing.cases.setting import count, refused, rules_alone
 
 
 def case_another_boot_ends_it(backend: str) -> None:
@@ -94,6 +94,23 @@ def case_a_humans_rule_is_never_taken_out(backend: str) -> None:
     assert rig.rules_of(backend) == before
 
 
+def case_where_a_human_opened_it_nothing_is_added_and_theirs_stays(backend: str) -> None:
+    """The same rule without our name: before ours there is nothing to open, and beside ours it outlives it."""
+    theirs = ("-s", rig.FLOW.source, "-d", f"{NODE.address}/32", "-p", "tcp", "--dport", "10250", "-j", "ACCEPT")
+    rig.iptables(backend, "-I", "INPUT", "1", *theirs)
+    opened, fixer = rig.rules_of(backend), rig.fixer()
+    with refused("guard", "nothing to open"):
+        fixer.apply(rig.order(fixer, backend))
+    assert rig.rules_of(backend) == opened
+    rig.iptables(backend, "-D", "INPUT", "1")
+    fixer = rig.fixer(twin=rig.said)
+    fix = fixer.apply(rig.order(fixer, backend, 1))
+    rig.iptables(backend, "-I", "INPUT", "1", *theirs)
+    rig.until(fix.ends + 1.1)
+    fixer.sweep()
+    assert rig.rules_of(backend) == opened
+
+
 def case_a_restored_copy_is_dead_and_swept(backend: str) -> None:
     pod, fixer = rig.Pod(), rig.fixer(twin=rig.said)
     pristine = rig.saved(backend)
@@ -110,7 +127,7 @@ def case_a_restored_copy_is_dead_and_swept(backend: str) -> None:
 
 def case_a_reload_is_noticed_and_put_back_three_times_where_asked(backend: str) -> None:
     pristine = rig.saved(backend)
-    for put_back in (False, True):
+    for put_back in [False] * count(1, 20) + [True]:
         fixer = rig.fixer(twin=rig.said)
         fix = fixer.apply(rig.order(fixer, backend, put_back=put_back))
         for number in range(sweep.MOST_PUTS + 1 if put_back else 1):

@@ -1,5 +1,6 @@
 """A fix from its beginning to its end, and whoever else may ask for one."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,9 +9,33 @@ from threading import Thread
 
 from agent.host import operations
 from agent.host.fixing import lease
-from agent.lab.topology import NODE, STATE_DIR, WEB
+from agent.lab.topology import METRICS_SERVER, NODE, PEER, STATE_DIR, WEB
 from tests.lab.fixing import rig
 from tests.lab.fixing.cases.setting import by, refused
+
+PORTS = (
+    *(10250, 22, 53, 80, 179, 443, 2379, 2380, 4443, 6443, 8080, 9100, 10248, 10249, 10251, 10255, 10256, 10257),
+    *(10259, 10270, 12345, 30000, 32767, 65535, 1),
+)
+_CONNECTS = (
+    "import json, socket, sys\n"
+    "found = []\n"
+    "for target in json.loads(sys.argv[1]):\n"
+    "    with socket.socket() as sock:\n"
+    "        sock.settimeout(2)\n"
+    "        found.append(sock.connect_ex(tuple(target)))\n"
+    "print(json.dumps(found))\n"
+)
+
+
+def _outcomes(targets: list[tuple[str, int]]) -> dict[tuple[str, str, int], int]:
+    """The errno of a connect from each pod to each target."""
+    found = {}
+    for pod in (METRICS_SERVER, WEB):
+        argv = ["nsenter", f"--net={pod.namespace}", sys.executable, "-P", "-c", _CONNECTS, json.dumps(targets)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        found |= {(pod.name, *target): errno for target, errno in zip(targets, json.loads(done.stdout), strict=True)}
+    return found
 
 
 def case_an_accept_opens_ends_by_itself_and_leaves_nothing(backend: str) -> None:
@@ -103,6 +128,20 @@ def case_open_connections_outlive_it_unless_they_are_cut(backend: str) -> None:
             answer = client.stdout.read().split()[0]
         assert answer == ("silent" if cut else "answered"), (cut, answer)
         rig.forget_state()
+
+
+def case_nothing_else_becomes_reachable(backend: str) -> None:
+    """200 real connects of both pods, before, with and after: only those to the kubelet's own port end otherwise."""
+    targets = [(address, port) for address in (NODE.address, "10.244.4.1", PEER.address, "10.244.5.1") for port in PORTS]
+    before, fixer = _outcomes(targets), rig.fixer(twin=rig.said)
+    fix = fixer.apply(rig.order(fixer, backend))
+    during = _outcomes(targets)
+    fixer.revert(by(fix.id))
+    assert len(before) == 2 * len(targets) == 200
+    kubelet = [(pod.name, NODE.address, 10250) for pod in (METRICS_SERVER, WEB)]
+    assert [key for key in before if before[key] != during[key]] == kubelet
+    assert [during[key] for key in kubelet] == [0, 0]
+    assert _outcomes(targets) == before
 
 
 def case_without_leave_nothing_is_done(backend: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.host.fixing import lease
 from agent.lab.topology import STATE_DIR
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import by, refused, rules_alone
+from tests.lab.fixing.cases.setting import by, count, refused, rules_alone
 
 
 def case_a_full_disk_refuses_before_the_kernel_is_touched(backend: str) -> None:
@@ -54,7 +54,7 @@ def case_a_state_directory_behind_a_link_is_refused(backend: str) -> None:
 
 def case_a_journal_that_is_damaged_ends_its_fix(backend: str) -> None:
     fixer, chance = rig.fixer(twin=rig.said), random.Random(5)
-    for _ in range(10):
+    for _ in range(count(10, 200)):
         fix = fixer.apply(rig.order(fixer, backend))
         path = Path(STATE_DIR, f"{fix.id}.fix")
         data = bytearray(path.read_bytes())

@@ -2,25 +2,33 @@
 
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from agent.cli import live
 from agent.host.fixing import lease, lock
+from agent.host.probe import probe
+from agent.model.probe import ProbeRequest, ProbeResult
+from agent.model.settings import Settings
+from agent.service.collect import collect
+from agent.service.fixes import Fixing
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import by, refused
+from tests.lab.fixing.cases.setting import by, count, refused
 
 
 def case_a_change_after_the_plan_is_a_conflict(backend: str) -> None:
-    fixer = rig.fixer(twin=rig.said)
-    made = rig.order(fixer, backend)
-    rig.iptables(backend, "-I", "INPUT", "2", "-p", "tcp", "--dport", "80", "-j", "ACCEPT")
-    before = rig.rules_of(backend)
-    with refused("changed"):
-        fixer.apply(made)
-    assert rig.rules_of(backend) == before
+    fixer, rule = rig.fixer(twin=rig.said), ("-p", "tcp", "--dport", "80", "-j", "ACCEPT")
+    for number in range(count(4, 1000)):
+        made = rig.order(fixer, backend)
+        rig.iptables(backend, *(("-D", "INPUT") if number % 2 else ("-I", "INPUT", "2")), *rule)
+        before = rig.rules_of(backend)
+        with refused("changed"):
+            fixer.apply(made)
+        assert rig.rules_of(backend) == before
 
 
 def case_a_change_elsewhere_is_none(backend: str) -> None:
@@ -40,6 +48,26 @@ def case_a_flapping_table_does_not_stop_it(backend: str) -> None:
         finally:
             flapping.kill()
     assert len(rig.ours(backend)) == 1
+
+
+def case_a_drop_before_the_connect_takes_it_out_again(backend: str) -> None:
+    """Somebody's rule stands above ours before it is tried: out with ours, and the answer names theirs."""
+    before, drop = rig.rules_of(backend), ("-p", "tcp", "-m", "tcp", "--dport", "10250", "-j", "DROP")
+
+    def late(request: ProbeRequest, sock: socket.socket, settings: Settings) -> ProbeResult:
+        rig.iptables(backend, "-I", "INPUT", "1", *drop)
+        return probe(request, sock, settings)
+
+    host = live.attach(rig.SETTINGS)
+    try:
+        fixing = Fixing(host, rig.SETTINGS, live.CLOCK, lambda: collect(host, rig.SETTINGS, live.CLOCK), late)
+        handle = ", handle" if backend == "nft" else ""
+        with refused("changed", f"Now it is rule 1 of filter INPUT (iptables-{backend}){handle}"):
+            fixing.apply(fixing.plan(), "test")
+    finally:
+        host.close()
+    assert rig.rules_of(backend) == [f"-A INPUT {' '.join(drop)}", *before]
+    assert lease.our_sets() == ()
 
 
 def case_a_busy_lock_is_waited_for_and_then_told(backend: str) -> None:
