@@ -54,7 +54,7 @@ manifests: setup ## write what is generated under daemonset/: install.yaml and t
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)
 
-demo: setup ## the incident mended on stage: plan, fix, connect, confirm, revert; leaves nothing behind
+demo: setup ## the incident mended on stage: plan, fix, connect, confirm, the end of its lease; leaves nothing behind
 	@$(BIN)/python -m agent.lab.demo
 
 kill-matrix: setup ## 1,000 kills at random moments of a fix, and iptables-apply's beside them

@@ -8,30 +8,31 @@ import sys
 
 from agent.lab import commands
 
+_FILE = "/run/lab/plan.json"
+# What is typed, and the exit code that it has: what is blocked is a problem. Nobody takes the rule out: its lease ends.
 _STORY = (
-    "diagnose --brief",
-    "fix plan -o json > /run/lab/plan.json",
-    "fix apply --allow-fix --plan /run/lab/plan.json",
-    "diagnose --brief",
-    'fix confirm --allow-fix --for 600 "$ID"',
-    'fix revert --allow-fix "$ID"',
-    "diagnose --brief",
-    "fix list --allow-fix",
-    "fix audit verify --allow-fix",
+    ("kubereach diagnose --brief", 1),
+    (f"kubereach fix plan -o json > {_FILE}", 0),
+    (f"kubereach fix apply --allow-fix --plan {_FILE}", 0),
+    ("kubereach diagnose --brief", 0),
+    ('kubereach fix confirm --allow-fix --for 5 "$ID"', 0),
+    ("sleep 6", 0),
+    ("kubereach diagnose --brief", 1),
+    ("kubereach fix list --allow-fix", 0),
+    ("kubereach diagnose --brief", 1),
+    ("kubereach fix audit verify --allow-fix", 0),
 )
 
 
 def script(python: str = sys.executable) -> str:
     """The story as a shell script for the lab's node. It ends with 0 where each step ended as it should."""
-    command = f"{shlex.quote(python)} -P -m agent.cli.app"
-    lines = ["expect=0"]
-    for step, words in enumerate(_STORY):
-        lines.append(f"printf '$ kubereach %s\\n' {shlex.quote(words)}")
-        lines.append(f"{command} {words}; status=$?")
-        wanted = 1 if step in (0, 6) else 0  # what is blocked is a problem
+    lines = [f'kubereach() {{ {shlex.quote(python)} -P -m agent.cli.app "$@"; }}', "expect=0"]
+    for words, wanted in _STORY:
+        lines.append(f"printf '$ %s\\n' {shlex.quote(words)}")
+        lines.append(f"{words}; status=$?")
         lines.append(f'[ "$status" = {wanted} ] || expect=1')
-        if step == 1:
-            lines.append('ID=$(sed -n \'s/^ *"id": "\\([0-9a-f]*\\)".*/\\1/p\' /run/lab/plan.json | head -n 1)')
+        if _FILE in words and "plan -o" in words:
+            lines.append(f'ID=$(sed -n \'s/^ *"id": "\\([0-9a-f]*\\)".*/\\1/p\' {_FILE} | head -n 1)')
         lines.append("echo")
     return "\n".join((*lines, "exit $expect"))
 

@@ -5,9 +5,9 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -177,9 +177,14 @@ def test_other_incidents_are_mended_as_well(incident: str) -> None:
     assert "reachable" in done.stdout, (done.stdout, done.stderr)
 
 
-def test_the_demo_ends_within_its_time_and_shows_the_whole_story() -> None:
-    began = time.monotonic()
+def test_the_demo_prints_what_the_readme_shows() -> None:
     done = subprocess.run([sys.executable, "-m", "agent.lab.demo"], capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, (done.stdout, done.stderr)
-    for words in ("blocked", "plan ", "trial", "reachable", "confirmed", "reverted", "records hold"):
-        assert words in done.stdout, (words, done.stdout, time.monotonic() - began)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (recorded,) = re.findall(r"`make demo` runs this, unattended:\n\n```\n(.*?)\n```\n", readme, re.DOTALL)
+    assert _timeless(done.stdout) == _timeless(recorded)
+
+
+def _timeless(session: str) -> list[str]:
+    """A session without what differs from run to run: ids and times."""
+    return re.sub(r"\b[0-9a-f]{12}\b|\d{4}-\d\d-\d\dT[\d:]+Z", "...", session).strip().splitlines()
