@@ -121,6 +121,35 @@ def test_the_incident_from_plan_to_expiry_on_the_command_line(incident: str, pro
     assert json.loads(out[out.rindex("\n{") :])["known"] is True
 
 
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_operators_on_the_command_line_get_one_fix_and_the_log_tells_of_tampering(backend: str) -> None:
+    script = f"""
+    export KUBEREACH_ALLOW_FIX=1 KUBEREACH_TRIAL=3600
+    for plan in 1 2; do {FIX} plan -o json > /run/lab/plan$plan.json; done
+    for number in 1 2 3 4; do
+        {FIX} apply --plan /run/lab/plan$((number % 2 + 1)).json -o json > /run/lab/fix$number.json &
+    done
+    wait
+    iptables-{backend}-save | grep -c kubereach: | sed 's/^/rules: /'
+    cat /run/lab/fix?.json | sed -n 's/^  "id": "\\(.*\\)".*/\\1/p' > /run/lab/ids
+    wc -l < /run/lab/ids | sed 's/^ */answers: /'
+    sort -u /run/lab/ids | wc -l | sed 's/^ */ids: /'
+    id=$(head -n 1 /run/lab/ids)
+    for number in 1 2; do {FIX} confirm $id --for 600; echo "confirmed: $?"; done
+    for number in 1 2; do {FIX} revert $id; echo "reverted: $?"; done
+    {FIX} audit verify; echo "whole: $?"
+    sed -i '2s/applied/denied!/; 2s/intent/intend/' /run/lab/state/audit.jsonl
+    {FIX} audit verify; echo "edited: $?"
+    """
+    argv = command(PRIVILEGES[0], "lab", "run", "centos-reject", "--backend", backend, "--", "sh", "-c", script)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    lines = done.stdout.splitlines()
+    for line in ("rules: 1", "answers: 4", "ids: 1", "whole: 0", "edited: 1"):
+        assert line in lines, (line, done.stdout, done.stderr)
+    assert (lines.count("confirmed: 0"), lines.count("reverted: 0")) == (2, 2), (done.stdout, done.stderr)
+
+
 @pytest.mark.timeout(300)
 def test_the_incident_over_http_with_two_operators() -> None:
     with (

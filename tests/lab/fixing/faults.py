@@ -41,6 +41,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "W1": (
         "two_operators_get_one_rule_and_one_fix",
         "test_a_crowd_gets_one_rule_and_writers_lose_none",
+        "test_two_operators_on_the_command_line_get_one_fix_and_the_log_tells_of_tampering",
         "test_the_incident_over_http_with_two_operators",
     ),
     # 50 different fixes by 8 writers, of which four may be alive.
