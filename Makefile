@@ -12,7 +12,7 @@ WORKERS ?= 1
 .PHONY: help setup system fmt check test unit e2e manifests cover run demo accuracy kill-matrix lost-updates fix-faults bench fuzz hostile clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: system $(STAMP) ## virtual environment and, where root, the system packages
 
