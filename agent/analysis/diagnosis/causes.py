@@ -22,7 +22,6 @@ from agent.analysis.diagnosis.rations import Ration, find_ration
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.suspects import Proof
-from agent.analysis.diagnosis.suspects_socket import packet_size
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
 from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
@@ -67,9 +66,6 @@ def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
     explanation = scene.explanation
     if explanation and explanation.stopped_by:
         yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
-    large = packet_size(scene, probe)
-    if large:
-        yield _proven(large, testimonies)
     yield from _dying_opening(scene, testimonies)
     count = len(_left_open(explanation)) if explanation else 0
     if count:

@@ -17,6 +17,7 @@ from agent.analysis.diagnosis.names import decisive, go_error, say_answers
 from agent.analysis.diagnosis.rung import Fault, Rung, finding_of
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.scrape import READ_ONLY_PORT, told
+from agent.analysis.diagnosis.suspects_socket import packet_size
 from agent.analysis.path.explain import explain
 from agent.model.explanation import Verdict
 from agent.model.probe import Outcome, ProbeResult, Tls
@@ -65,7 +66,7 @@ def _rungs(scene: Scene) -> Iterator[Rung]:
     tls, whence = probe.tls, f"from {probe.source or probe.request.source}"
     yield Rung(name="tcp", saw=f"{whence}: open after {_ms(probe.seconds)}", fault=_holder_fault(scene, tls))
     shaken = f"{tls.version} after {_ms(tls.handshake_seconds)}" if tls.ok else tls.error
-    yield Rung(name="tls", saw=shaken, fault=None if tls.ok else _handshake_fault(scene, tls))
+    yield Rung(name="tls", saw=shaken, fault=None if tls.ok else _handshake_fault(scene, probe, tls))
     if not tls.ok:
         return
     fault = judge_certificate(tls, scene.scrape, scene.capture.taken_at, scene.capture.trust)
@@ -182,7 +183,10 @@ def _holder_fault(scene: Scene, tls: Tls) -> Fault | None:
     )
 
 
-def _handshake_fault(scene: Scene, tls: Tls) -> Fault:
+def _handshake_fault(scene: Scene, probe: ProbeResult, tls: Tls) -> Fault:
+    large = packet_size(scene, probe)
+    if large:
+        return Fault(cause=large.cause, message=large.message, remedy=large.remedy, kernel=large.seen)
     if tls.alert == _INTERNAL_ERROR:
         bootstrap = told(scene.capture.processes, "serverTLSBootstrap")
         known = f" {bootstrap.path} has serverTLSBootstrap: {bootstrap.value}." if bootstrap else ""

@@ -11,7 +11,7 @@ from agent.model.report import Evidence, Finding, Remedy, Severity, Word
 class Fault:
     """What is wrong on a rung. `go_error` is what metrics-server logs, word for word as far as it can be known.
 
-    `hurts` is False where nobody that is seen here minds: then it is information.
+    `hurts` is False where nobody that is seen here minds: then it is information. `kernel` is what the kernel itself says.
     """
 
     cause: Cause
@@ -19,6 +19,7 @@ class Fault:
     go_error: str = ""
     remedy: Remedy | None = None
     hurts: bool = True
+    kernel: tuple[str, ...] = ()
 
     @property
     def severity(self) -> Severity:
@@ -41,6 +42,9 @@ def finding_of(rungs: Sequence[Rung], fault: Fault, url: str) -> Finding:
     climbed = rungs[: last + 1]
     evidence = [Evidence(witness=rung.name, text=rung.saw) for rung in climbed]
     words = {rung.name: Word.AGREES if rung.fault is fault else Word.SILENT for rung in climbed}
+    if fault.kernel:
+        evidence += [Evidence(witness="kernel", text=text) for text in fault.kernel]
+        words["kernel"] = Word.AGREES
     message = fault.message
     if fault.go_error:
         line = fault.go_error if fault.go_error.startswith("request failed") else f'Get "{url}": {fault.go_error}'

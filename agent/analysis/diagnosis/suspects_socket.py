@@ -112,8 +112,13 @@ def checksum(scene: Scene) -> Word:
 
 
 def packet_size(scene: Scene, probe: ProbeResult) -> Proof | None:
-    """The connect worked, the handshake's large packets do not come: two ends of one cable disagree about their size."""
-    mtus = scene.around.evidence.mtus
+    """The connect worked, the handshake's large packets do not come: two ends of one cable disagree about their size.
+
+    Only where the same kubelet does answer the host's own handshake: one that hangs would look the same from the pod.
+    """
+    mtus, host = scene.around.evidence.mtus, scene.host_probe
+    if host is None or host.tls is None or not host.tls.ok:
+        return None
     # A handshake that is refused is so within milliseconds; one whose packets are lost waits for its deadline.
     if probe.tls is None or probe.tls.ok or probe.tls.seconds < _WAITED or len(set(mtus.values())) < 2:
         return None
@@ -122,5 +127,5 @@ def packet_size(scene: Scene, probe: ProbeResult) -> Proof | None:
     smallest = min(mtus.values())
     note = f"Set one MTU for the pod network in the CNI's configuration; {smallest} is the smallest on this way."
     return Proof(
-        MTU_MISMATCH, message, (f"MTUs: {sizes}", f"TLS: {probe.tls.error}"), Remedy(owner="the CNI plugin", note=note)
+        MTU_MISMATCH, message, (f"MTUs: {sizes}", "the host's own handshake works"), Remedy(owner="the CNI plugin", note=note)
     )

@@ -336,7 +336,17 @@ def test_a_program_that_counted_drops_or_that_let_nothing_through() -> None:
 def test_large_packets_that_do_not_come_through() -> None:
     hangs = probe(Vantage.POD, Outcome.OPEN, tls=Tls(ok=False, error="no answer in time", seconds=2.0))
     differ = replace(HEALTHY, mtus={"pod eth0": 1500, "node veth1": 1400, "node cni0": 1500})
-    assert analyse(lost(differ, pod=hangs)).findings[0].code == "mtu-mismatch"
+    report = analyse(lost(differ, pod=hangs))
+    assert [finding.code for finding in report.findings] == ["mtu-mismatch"], "the handshake that hangs is no cause beside it"
+    assert report.findings[0].witnesses["kernel"] == "agrees"
     assert analyse(lost(pod=hangs)).findings[0].code != "mtu-mismatch"
     refused = replace(hangs, tls=Tls(ok=False, error="alert", seconds=0.002))
     assert analyse(lost(differ, pod=refused)).findings[0].code != "mtu-mismatch"
+
+
+def test_a_kubelet_that_hangs_for_everybody_is_no_matter_of_sizes() -> None:
+    hangs = Tls(ok=False, error="no answer in time", seconds=2.0)
+    differ = replace(HEALTHY, mtus={"pod eth0": 1500, "node veth1": 1400, "node cni0": 1500})
+    seen = lost(differ, pod=probe(Vantage.POD, Outcome.OPEN, tls=hangs))
+    deaf = [replace(item, tls=hangs) if item.request.vantage is Vantage.HOST else item for item in seen.probes]
+    assert first(replace(seen, probes=tuple(deaf))) == "tls-failed"
