@@ -1,5 +1,7 @@
 """Chromium opens the page of a served incident: what is drawn, what its buttons do, and that it works without a script."""
 
+import re
+
 import httpx
 import pytest
 from selenium.webdriver.common.by import By
@@ -7,10 +9,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.browser.driving import NEEDS_CHROMIUM, complaints, picture, start, stations
+from tests.browser.driving import NEEDS_CHROMIUM, PATIENCE, complaints, picture, start, stations
 from tests.lab.staged import PRIVILEGES, served
 
 pytestmark = [pytest.mark.lab, NEEDS_CHROMIUM]
+
+
+# What the live region said, one after the other.
+LISTEN = """
+window.heard = [];
+new MutationObserver(() => heard.push(document.getElementById("live").textContent))
+  .observe(document.getElementById("live"), { childList: true, characterData: true, subtree: true });
+"""
 
 
 def test_the_deciding_rule_is_where_the_packet_ends(browser: WebDriver) -> None:
@@ -40,10 +50,16 @@ def test_a_button_looks_again_and_the_history_grows(browser: WebDriver) -> None:
         browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)  # the skip link, then the button: no mouse
         browser.switch_to.active_element.send_keys(Keys.TAB)
         assert browser.switch_to.active_element.text == "Look again"
+        browser.execute_script(LISTEN)  # type: ignore[no-untyped-call]
         browser.switch_to.active_element.send_keys(Keys.ENTER)
-        WebDriverWait(browser, 20).until(lambda page: _taken(page) not in ("", taken))
+        WebDriverWait(browser, PATIENCE).until(lambda page: _taken(page) not in ("", taken))
         after = httpx.get(f"{lab.url}/v1/diagnoses").json()["items"]
         assert len(after) == len(before) + 1
+        heard = browser.execute_script("return heard")  # type: ignore[no-untyped-call]
+        done = [int(said[1]) for words in heard if (said := re.fullmatch(r"looking: [a-z ]+ \((\d+) done, \d+\.\d s\)", words))]
+        assert len(done) > 2, heard
+        assert done == sorted(done)
+        assert complaints(browser) == []
 
 
 def _taken(browser: WebDriver) -> str:

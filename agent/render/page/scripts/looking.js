@@ -1,14 +1,21 @@
 // A new look with its progress, and the text on the clipboard.
 
-// The one place that knows how progress is told: here by the run's own state, asked for again and again.
+// The one place that knows how progress is told: server-sent events, read by hand since an EventSource can send no token.
 async function follow(run, tell) {
-  const started = Date.now();
-  while (run.state === "queued" || run.state === "running") {
-    tell(`looking ... ${((Date.now() - started) / 1000).toFixed(1)} s`);
-    await wait(150);
-    run = await ask("GET", `v1/diagnoses/${run.id}`);
+  const path = `v1/diagnoses/${run.id}`;
+  const answer = await reach(`${path}/events`, { headers: { Accept: "text/event-stream", ...key() } });
+  if (!answer.ok) throw new Refusal(answer.status, await answer.json());
+  const [reader, decoder, started] = [answer.body.getReader(), new TextDecoder(), Date.now()];
+  let [rest, ended] = ["", 0];
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const events = (rest + decoder.decode(part.value, { stream: true })).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const stage = /^event: stage\ndata: (.*)$/.exec(event);
+      if (stage) tell(`looking: ${clean(JSON.parse(stage[1]).name)} (${ended += 1} done, ${((Date.now() - started) / 1000).toFixed(1)} s)`);
+    }
   }
-  return run;
+  return ask("GET", path);
 }
 
 async function look() {
