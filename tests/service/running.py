@@ -41,7 +41,7 @@ class Service:
         """A client with the token, over TCP."""
         headers = {**BEARER, **more.pop("headers", {})}  # type: ignore[dict-item]
         return httpx.Client(
-            base_url=f"{self.scheme}://127.0.0.1:{self.port}", headers=headers, verify=False, timeout=30, **more
+            base_url=f"{self.scheme}://127.0.0.1:{self.port}", headers=headers, verify=False, **{"timeout": 30, **more}
         )
 
     def unix(self) -> httpx.Client:

@@ -123,6 +123,7 @@ def _facts(scene: Scene) -> Iterator[Fact]:
 def _problems(capture: Capture, scene: Scene) -> Iterator[str]:
     """Everything that could not be looked at, once each, in the order in which it was met."""
     noted = [*capture.problems, *capture.node.problems, *capture.before.problems]
+    noted += capture.pod_firewall.problems if capture.pod_firewall else ()
     sentences = [f"{item.what}: {item.why}{'. ' + item.remedy if item.remedy else ''}" for item in noted]
     sentences += [f"processes: {capture.processes.problem}"] if capture.processes.problem else []
     if capture.node_object and capture.node_object.problem:

@@ -251,6 +251,12 @@ def test_everything_that_could_not_be_looked_at_is_listed_once() -> None:
     assert report.problems[:3] == ("nft: not permitted. Run as root.", "processes: psutil is missing", "Node object: down")
 
 
+def test_a_pods_own_firewall_that_could_not_be_read_is_listed() -> None:
+    unread = Problem(what="the pod's nft-json", why="nft did not end in time")
+    report = analyse(capture(pod_firewall=Firewall(problems=(unread,))))
+    assert "the pod's nft-json: nft did not end in time" in report.problems
+
+
 def test_timings_and_facts_reach_the_report() -> None:
     report = analyse(capture(stages=(Stage(name="total", seconds=0.12345),)))
     assert report.seconds == {"total": 0.1235}
