@@ -54,12 +54,7 @@ class Diagnosis:
 class Diagnoses:
     """Runs diagnoses and remembers them. Safe from any thread; `close()` waits for the one under way."""
 
-    def __init__(
-        self,
-        look: Callable[[Extras], Capture],
-        analyse: Callable[[Capture], Report],
-        clock: Clock,
-    ) -> None:
+    def __init__(self, look: Callable[[Extras], Capture], analyse: Callable[[Capture], Report], clock: Clock) -> None:
         self._look, self._analyse, self._clock = look, analyse, clock
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="diagnosis")
