@@ -9,7 +9,7 @@ SEED ?=
 WORKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit e2e manifests cover run demo accuracy kill-matrix lost-updates fix-faults bench fuzz hostile clean
+.PHONY: help setup system fmt check test unit e2e manifests man cover run demo accuracy kill-matrix lost-updates fix-faults bench fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ e2e: setup ## the incident on a real cluster: KUBECONFIG's (load the image there
 
 manifests: setup ## write what is generated under daemonset/: install.yaml and the chart's copies
 	@$(BIN)/python daemonset/generate.py
+
+man: setup ## write docs/kubereach.1 from the commands' own help
+	@$(BIN)/python -m agent.cli.manual > docs/kubereach.1
 
 run: setup ## stage INCIDENT (centos-reject), diagnose it, serve the answer on http://127.0.0.1:10270
 	@$(BIN)/kubereach lab serve $(INCIDENT)
