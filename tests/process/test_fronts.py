@@ -61,3 +61,9 @@ def test_a_front_that_dies_at_once_is_restarted_with_patience() -> None:
     assert [line.rsplit("in ", 1)[1] for line in lines] == ["0.1 s\n", "0.2 s\n", "0.4 s\n"]
     assert "ended with status 7" in lines[0]
     assert broker.returncode == 0
+
+
+def test_what_forbids_dumps_cannot_be_dumped() -> None:
+    code = "import ctypes, agent.host.privilege as p; p.forbid_dumps(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"  # PR_GET_DUMPABLE, prctl(2)
