@@ -98,8 +98,8 @@ def case_the_lock_is_never_held_for_long(backend: str) -> None:
     held: list[float] = []
     real = lock._take
 
-    def take(descriptor: int, wait: float, who: str) -> None:
-        real(descriptor, wait, who)
+    def take(descriptor: int, wait: float, who: str, pause: float) -> None:
+        real(descriptor, wait, who, pause)
         if "iptables" in who:
             held.append(-time.monotonic())
 
