@@ -30,9 +30,7 @@ def packets_asked(
 def _around(identity: Identity, node: Node, packet: Packet, peers: Sequence[IPAddress]) -> Iterator[Asked]:
     network = _network(identity, packet)
     yield Asked(packet, sources=network)
-    own = host_packet(node, identity, packet)
-    if own is not None:
-        yield Asked(own)
+    yield Asked(host_packet(node, identity, packet))
     for peer in peers:
         if peer.version == packet.version:
             yield Asked(replace(packet, destination=peer), Way.FORWARD, network)

@@ -4,43 +4,49 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agent.analysis.diagnosis.catalog import Cause
-from agent.analysis.diagnosis.places import chain_at
+from agent.analysis.diagnosis.places import table_at
 from agent.analysis.path.match import evaluate
 from agent.model.capture import TextFile
-from agent.model.explanation import Explanation, RuleRef
+from agent.model.explanation import Explanation, RuleRef, Verdict
 from agent.model.packet import Field, Packet
 from agent.model.ruleset import Accept, Chain, Compare, Intervals, Jump, Match, Rule, Ruleset, Table
 from agent.model.tri import Tri
 
 Story = tuple[Cause, str]
+BLOCKS = (Verdict.DROP, Verdict.REJECT)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`explanation` ends in a decided DROP or REJECT; `saved` are the firewall files that were found on the node."""
+    """`explanation` ends in a DROP or REJECT by `rule`, a rule of `chain` in `table` or its policy.
+
+    `saved` are the firewall files that were found on the node.
+    """
 
     ruleset: Ruleset
     packet: Packet
     explanation: Explanation
     rule: RuleRef
+    table: Table
+    chain: Chain
     saved: tuple[TextFile, ...] = ()
 
-    @property
-    def chain(self) -> Chain | None:
-        """The chain that the blocking rule or policy stands in."""
-        return chain_at(self.ruleset, self.rule)
 
-    @property
-    def table(self) -> Table | None:
-        """Its table."""
-        key = (self.rule.backend, self.rule.family, self.rule.table)
-        return next((table for table in self.ruleset.tables if (table.backend, table.family, table.name) == key), None)
+def find_block(
+    ruleset: Ruleset, packet: Packet | None, explanation: Explanation | None, saved: tuple[TextFile, ...] = ()
+) -> Block | None:
+    """What surely stops the packet; None where nothing does, where that is not decided, and where there is no packet."""
+    rule = explanation.decided_by if explanation is not None and explanation.verdict in BLOCKS else None
+    if packet is None or explanation is None or rule is None:
+        return None
+    table = table_at(ruleset, rule)
+    chain = table.chain(rule.chain) if table is not None else None
+    return Block(ruleset, packet, explanation, rule, table, chain, saved) if table is not None and chain is not None else None
 
 
 def rules_before(block: Block) -> Iterator[tuple[Chain, Rule]]:
     """The rules that stand before the blocking one in its chain, and those of the chains that they jump to, each chain once."""
-    if block.chain is not None and block.table is not None:
-        yield from _walk(block.table, block.chain, block.rule.rule_number, {block.chain.name})
+    return _walk(block.table, block.chain, block.rule.rule_number, {block.chain.name})
 
 
 def _walk(table: Table, chain: Chain, until: int | None, seen: set[str]) -> Iterator[tuple[Chain, Rule]]:

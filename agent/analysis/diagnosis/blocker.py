@@ -24,23 +24,13 @@ from agent.analysis.diagnosis.places import rule_name
 from agent.analysis.diagnosis.provenance import owner_of
 from agent.analysis.diagnosis.saved_rules import find_unloaded
 from agent.analysis.path.explain import explain
-from agent.model.capture import TextFile
-from agent.model.explanation import Explanation, Verdict
+from agent.model.explanation import Verdict
 from agent.model.packet import Field, Packet
 from agent.model.ruleset import Backend, Compare, Hook, Intervals, Rule, Ruleset
 
 
-def name_cause(
-    ruleset: Ruleset,
-    packet: Packet,
-    explanation: Explanation,
-    pod_cidrs: Sequence[str] = (),
-    saved: tuple[TextFile, ...] = (),
-) -> Story:
+def name_cause(block: Block, pod_cidrs: Sequence[str] = ()) -> Story:
     """The cause behind a decided DROP or REJECT, and the sentence that tells it apart from its lookalikes."""
-    if explanation.decided_by is None:
-        raise ValueError("a block without a rule has no cause to name")
-    block = Block(ruleset, packet, explanation, explanation.decided_by, saved)
     stories = (_unloaded, tell_owner, _hidden_backend, _overruled, _untracked, _late_accept)
     story = next((story for tell in stories if (story := tell(block))), None)
     return story or _narrow_accept(block, pod_cidrs) or _plain(block)
@@ -121,7 +111,7 @@ def _untracked(block: Block) -> Story | None:
 def _late_accept(block: Block) -> Story | None:
     """A rule behind the blocking one would have accepted exactly this packet."""
     rule, number = block.rule, block.rule.rule_number
-    if block.chain is None or number is None:
+    if number is None:  # nothing stands behind a policy
         return None
     for candidate in block.chain.rules:
         if candidate.number > number and accepts(candidate) and not unmet(candidate, block.packet):

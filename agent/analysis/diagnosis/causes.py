@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 
+from agent.analysis.diagnosis.block import BLOCKS, Block, find_block
 from agent.analysis.diagnosis.blocker import name_cause
 from agent.analysis.diagnosis.catalog import Cause, doubt, firewall, kubelet, node
 from agent.analysis.diagnosis.control_plane import look_at_control_plane
@@ -24,12 +25,13 @@ from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.suspects import Proof
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
 from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
+from agent.model.identity import Identity
+from agent.model.packet import Packet
 from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Evidence, Finding, Remedy, Severity, Word
 from agent.model.tri import Tri
 
 _RANK = {severity: rank for rank, severity in enumerate((Severity.CRITICAL, Severity.WARNING, Severity.INFO))}
-BLOCKS = (Verdict.DROP, Verdict.REJECT)
 
 
 def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding, ...]:
@@ -48,16 +50,16 @@ def find_causes(scene: Scene, testimonies: Sequence[Testimony]) -> tuple[Finding
 
 
 def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
-    explanation = scene.explanation
+    explanation, packet = scene.explanation, scene.packet
     if explanation and explanation.stopped_by and _disagreed(testimonies):
         message = (
             f"No real packet was sent, and the witnesses contradict {rule_name(explanation.stopped_by)}: do not act on it."
         )
         yield _finding(doubt.WITNESSES_DISAGREE, message, testimonies)
-    elif explanation and explanation.verdict in BLOCKS and explanation.decided_by:
-        yield _blocked(scene, explanation, testimonies)
-    elif explanation and explanation.stopped_by:
-        yield _unanswered(scene, explanation.stopped_by, testimonies)
+    elif block := find_block(scene.ruleset, packet, explanation, scene.saved):
+        yield _blocked(scene, block, testimonies)
+    elif packet and explanation and explanation.stopped_by:
+        yield _unanswered(scene, packet, explanation.stopped_by, testimonies)
     elif scene.is_node and scene.listening is Tri.NO and scene.host_probe and scene.host_probe.outcome is Outcome.RESET:
         yield _kubelet(scene, testimonies)
 
@@ -75,14 +77,15 @@ def _arrived(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
 
 def _dying_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
     """The pod that was probed gets through by a rule of its own, and its neighbours do not."""
-    explanation = scene.explanation
-    if explanation and explanation.verdict is Verdict.ACCEPT and not _disagreed(testimonies):
+    explanation, packet = scene.explanation, scene.packet
+    if packet and explanation and explanation.verdict is Verdict.ACCEPT and not _disagreed(testimonies):
         loophole = find_loophole(scene)
         if loophole and explanation.decided_by in loophole.opened_by:
-            remedy = _open(scene, loophole.closed_by)
+            remedy = _open(scene, packet, loophole.closed_by)
             yield _finding(firewall.ACCEPT_DIES_WITH_POD, loophole.message, testimonies, remedy)
         for left in find_left_out(scene):
-            yield _finding(firewall.POD_CIDR_LEFT_OUT, left.message, testimonies, _open(scene, left.closed_by, left.network))
+            remedy = _open(scene, packet, left.closed_by, left.network)
+            yield _finding(firewall.POD_CIDR_LEFT_OUT, left.message, testimonies, remedy)
 
 
 def _dead_opening(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[Finding]:
@@ -107,7 +110,8 @@ def _left_open(explanation: Explanation) -> tuple[Assumption, ...]:
 
 
 def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult) -> Iterator[Finding]:
-    explanation, proof = scene.explanation, find_proof(scene)
+    packet, explanation, proof = scene.packet, scene.explanation, find_proof(scene)
+    block = find_block(scene.ruleset, packet, explanation, scene.saved)
     if proof:
         yield _proven(proof, testimonies)
     elif probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
@@ -117,31 +121,28 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
         )
     elif ration := find_ration(scene):
         yield _rationed(scene, ration, testimonies)
-    elif explanation is None or explanation.verdict is Verdict.UNDECIDED:
+    elif packet and explanation and explanation.verdict is Verdict.ACCEPT:
+        yield _let_in(scene, packet, explanation, testimonies, probe)
+    elif block is None:
         yield _undecided(explanation, testimonies, probe)
-    elif explanation.verdict is Verdict.ACCEPT:
-        yield _let_in(scene, explanation, testimonies, probe)
     elif _disagreed(testimonies):
-        yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
+        yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(block.explanation, probe), testimonies)
     else:
-        yield _blocked(scene, explanation, testimonies)
+        yield _blocked(scene, block, testimonies)
 
 
-def _blocked(scene: Scene, explanation: Explanation, testimonies: Sequence[Testimony]) -> Finding:
-    if scene.packet is None or explanation.decided_by is None:
-        raise ValueError("a blocked packet has a packet and a rule")
-    cidrs = scene.identity.pod_cidrs
-    cause, message = name_cause(scene.ruleset, scene.packet, explanation, cidrs, scene.saved)
+def _blocked(scene: Scene, block: Block, testimonies: Sequence[Testimony]) -> Finding:
+    cause, message = name_cause(block, scene.identity.pod_cidrs)
     if scene.silenced_by:
         cause, message = (
             firewall.REJECT_SILENCED,
             (
-                f"{rule_name(explanation.decided_by)} rejects the packet with {explanation.reject_with}, and that answer "
+                f"{rule_name(block.rule)} rejects the packet with {block.explanation.reject_with}, and that answer "
                 f"is stopped on its way out by {rule_name(scene.silenced_by)} ({scene.silenced_by.text}): pods see a timeout. "
                 f"{message}"
             ),
         )
-    remedy = _open(scene, explanation.decided_by)
+    remedy = _open(scene, block.packet, block.rule)
     if cause is firewall.SAVED_RULE_NOT_LOADED:
         remedy = replace(remedy, persistent={"the saved file": "has the line already; the message says what loads it"})
     return _finding(cause, message, testimonies, remedy)
@@ -149,36 +150,34 @@ def _blocked(scene: Scene, explanation: Explanation, testimonies: Sequence[Testi
 
 def _rationed(scene: Scene, ration: Ration, testimonies: Sequence[Testimony]) -> Finding:
     """A limit decides, and the rule that counted the packet tells which way."""
-    rule = ration.blocked.decided_by
-    if rule is None:
-        raise ValueError("what was rationed ended in a rule")
+    rule = ration.block.rule
     limits = " and ".join(f"{rule_name(limit)} ({limit.text})" for limit in ration.limits)
     own = any(same_place(limit, rule) for limit in ration.limits)
     message = (
         f"What happens hangs on a limit, {limits}, and the counters tell how it stood: the probe's packet was counted by "
         f"{'that rule itself' if own else rule_name(rule)}, which stops it. Pods get through now and then."
     )
-    return _finding(firewall.RATE_LIMITED, message, testimonies, _open(scene, ration.limits[0]))
+    return _finding(firewall.RATE_LIMITED, message, testimonies, _open(scene, ration.block.packet, ration.limits[0]))
 
 
-def _open(scene: Scene, rule: RuleRef, network: str = "", *, answer: bool = False) -> Remedy:
+def _open(scene: Scene, packet: Packet, rule: RuleRef, network: str = "", *, answer: bool = False) -> Remedy:
     """The opening before that rule, in its owner's own tool."""
-    opening = _opening(scene, network, answer=answer)
+    opening = _opening(scene.identity, packet, network, answer=answer)
     return open_before(rule, opening, owner_of(rule, chain_at(scene.ruleset, rule)))
 
 
-def _opening(scene: Scene, network: str = "", *, answer: bool = False) -> Opening:
+def _opening(identity: Identity, packet: Packet, network: str = "", *, answer: bool = False) -> Opening:
     """The flow from the pod's network (or another `network`) to the kubelet, or its answers' way back."""
-    if scene.packet is None:
-        raise ValueError("what was explained is a packet")
-    cidrs = [cidr for cidr in scene.identity.pod_cidrs if (":" in cidr) == (scene.packet.version == 6)]
-    own = [cidr for cidr in cidrs if scene.packet.source in ip_network(cidr, strict=False)]
-    pods = network or next(iter((*own, *cidrs)), str(scene.packet.source))
-    node, port = str(scene.packet.destination), scene.identity.kubelet_port
+    cidrs = [cidr for cidr in identity.pod_cidrs if (":" in cidr) == (packet.version == 6)]
+    own = [cidr for cidr in cidrs if packet.source in ip_network(cidr, strict=False)]
+    pods = network or next(iter((*own, *cidrs)), str(packet.source))
+    node, port = str(packet.destination), identity.kubelet_port
     return Opening(node, pods, port, answer=True) if answer else Opening(pods, node, port)
 
 
-def _let_in(scene: Scene, explanation: Explanation, testimonies: Sequence[Testimony], probe: ProbeResult) -> Finding:
+def _let_in(
+    scene: Scene, packet: Packet, explanation: Explanation, testimonies: Sequence[Testimony], probe: ProbeResult
+) -> Finding:
     """The rules let the packet in, and yet nobody answers as the kubelet would."""
     reply = explanation.reply
     if probe.outcome is Outcome.RESET and scene.listening is Tri.NO:
@@ -189,15 +188,15 @@ def _let_in(scene: Scene, explanation: Explanation, testimonies: Sequence[Testim
         return _undecided(replace(explanation, assumptions=reply.assumptions), testimonies, probe)
     if _disagreed(testimonies):
         return _finding(doubt.WITNESSES_DISAGREE, _disagreement(explanation, probe), testimonies)
-    return _unanswered(scene, reply.decided_by, testimonies)
+    return _unanswered(scene, packet, reply.decided_by, testimonies)
 
 
-def _unanswered(scene: Scene, rule: RuleRef, testimonies: Sequence[Testimony]) -> Finding:
+def _unanswered(scene: Scene, packet: Packet, rule: RuleRef, testimonies: Sequence[Testimony]) -> Finding:
     message = (
         "Every rule on the way in accepts the packet; the node's answer to the pod is stopped on its way out "
         f"by {rule_name(rule)} ({rule.text})."
     )
-    return _finding(firewall.REPLY_DROPPED, message, testimonies, _open(scene, rule, answer=True))
+    return _finding(firewall.REPLY_DROPPED, message, testimonies, _open(scene, packet, rule, answer=True))
 
 
 def _kubelet(scene: Scene, testimonies: Sequence[Testimony]) -> Finding:

@@ -14,17 +14,24 @@ from agent.analysis.diagnosis.catalog.firewall import (
     UFW_BLOCK,
 )
 from agent.analysis.diagnosis.own_tools import HOST_ENDPOINT, WORKLOAD_TO_HOST
-from agent.analysis.diagnosis.places import rule_name
+from agent.analysis.diagnosis.places import rule_at, rule_name
 from agent.analysis.diagnosis.provenance import CALICO, FAIL2BAN, FIREWALLD, TAILSCALE, UFW, Owner, owner_of
+from agent.model.explanation import RuleRef
+from agent.model.packet import Field
+from agent.model.ruleset import Compare, CopyMark, SetMark, Statement
 
-# The kubelet's chain for marked packets (pkg/kubelet/kubelet_network_linux.go); the mark is --iptables-drop-bit, 0x8000.
-_KUBE_FIREWALL = "KUBE-FIREWALL"
+# The kubelet's chain for marked packets (pkg/kubelet/kubelet_network_linux.go) and --iptables-drop-bit, which is 15 by default.
+_KUBE_FIREWALL, _DROP_MARK = "KUBE-FIREWALL", 0x8000
 
 
 def tell_owner(block: Block) -> Story | None:
     """The story of an owner's rule; None where it is a person's or the distribution's, or its owner has no story of its own."""
-    if block.rule.chain == _KUBE_FIREWALL:
-        return KUBE_FIREWALL_DROP, _marked(block)
+    marking = _find_marking(block) if block.rule.chain == _KUBE_FIREWALL else None
+    if marking is not None:
+        return KUBE_FIREWALL_DROP, (
+            f"{rule_name(block.rule)} drops what bears Kubernetes' mark for dropping (0x8000). The pod's packet got its mark "
+            f"from {rule_name(marking)} ({marking.text}), which uses the same bit."
+        )
     owner = owner_of(block.rule, block.chain)
     if owner in _TOLD:
         return _TOLD[owner](block)
@@ -77,17 +84,25 @@ def _firewalld(block: Block) -> Story:
     return FIREWALLD_REJECT, words
 
 
-def _marked(block: Block) -> str:
-    """Who gave the packet the mark that KUBE-FIREWALL drops."""
-    marking = next(
-        (step for step in reversed(block.explanation.steps) if step.result == "match" and "mark = " in step.effect), None
-    )
-    words = f"{rule_name(block.rule)} drops what bears Kubernetes' mark for dropping (0x8000)."
-    if marking is None:
-        return words
-    return (
-        f"{words} The pod's packet got its mark from {rule_name(marking.rule)} ({marking.rule.text}), which uses the same bit."
-    )
+def _find_marking(block: Block) -> RuleRef | None:
+    """The last rule that set the bit that the blocking one asks for, on the packet or on the connection it was restored from.
+
+    None where it asks for no mark: the kubelet's second rule in that chain drops what comes to 127.0.0.0/8 from elsewhere.
+    """
+    asks = any(isinstance(item, Compare) and item.field is Field.MARK and not item.negate for item in _says(block, block.rule))
+    mark = Field.MARK
+    for place in (step.rule for step in reversed(block.explanation.steps) if asks and step.result == "match"):
+        for item in _says(block, place):
+            if isinstance(item, CopyMark) and item.target is mark:
+                mark = item.source
+            if isinstance(item, SetMark) and item.field is mark and item.flip & _DROP_MARK:
+                return place
+    return None
+
+
+def _says(block: Block, place: RuleRef) -> tuple[Statement, ...]:
+    rule = rule_at(block.ruleset, place)
+    return rule.statements if rule is not None else ()
 
 
 _TOLD: dict[Owner, Callable[[Block], Story]] = {

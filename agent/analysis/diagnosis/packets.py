@@ -50,10 +50,8 @@ def packets_of_other_networks(
     return tuple(found)
 
 
-def host_packet(node: Node, identity: Identity, packet: Packet | None) -> Packet | None:
+def host_packet(node: Node, identity: Identity, packet: Packet) -> Packet:
     """The host's own SYN to the address that the pod's `packet` goes to."""
-    if packet is None:
-        return None
     return Packet(
         source=packet.destination,
         destination=packet.destination,

@@ -1,15 +1,19 @@
 """From a rule's reference back to the rule, and to words for it."""
 
 from agent.model.explanation import RuleRef
-from agent.model.ruleset import Chain, Rule, Ruleset
+from agent.model.ruleset import Chain, Rule, Ruleset, Table
+
+
+def table_at(ruleset: Ruleset, place: RuleRef) -> Table | None:
+    """The table that the reference stands in, or None when this ruleset has none such."""
+    key = (place.backend, place.family, place.table)
+    return next((table for table in ruleset.tables if (table.backend, table.family, table.name) == key), None)
 
 
 def chain_at(ruleset: Ruleset, place: RuleRef) -> Chain | None:
-    """The chain that the reference stands in, or None when this ruleset has none such."""
-    for table in ruleset.tables:
-        if (table.backend, table.family, table.name) == (place.backend, place.family, place.table):
-            return table.chain(place.chain)
-    return None
+    """Its chain, likewise."""
+    table = table_at(ruleset, place)
+    return table.chain(place.chain) if table is not None else None
 
 
 def rule_at(ruleset: Ruleset, place: RuleRef) -> Rule | None:

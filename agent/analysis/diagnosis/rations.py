@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
+from agent.analysis.diagnosis.block import Block, find_block
 from agent.analysis.diagnosis.places import rule_at, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import expected_outcomes
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.kernel_state import why_unsure
-from agent.model.explanation import Explanation, RuleRef, Verdict
+from agent.model.explanation import RuleRef, Verdict
 from agent.model.ruleset import Rule, Ruleset, Unsure
 
 _LIMITS = frozenset(why_unsure(name) for name in ("limit", "hashlimit", "connlimit", "recent", "quota", "quota2"))
@@ -24,10 +25,10 @@ _MOST = 4
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """The limits that the packet met, and what became of it in the end: a DROP or REJECT by the rule that counted it."""
+    """The limits that the packet met, and what became of it in the end: stopped by the rule that counted it."""
 
     limits: tuple[RuleRef, ...]
-    blocked: Explanation
+    block: Block
 
 
 def find_ration(scene: Scene) -> Ration | None:
@@ -45,16 +46,14 @@ def find_ration(scene: Scene) -> Ration | None:
     limits = tuple(assumption.rule for assumption in explanation.assumptions)
     if not limits or len(limits) > _MOST or not all(_is_limit(rule_at(scene.ruleset, place)) for place in limits):
         return None
-    answers = [explain(ruleset, packet) for ruleset in _worlds(scene.ruleset, limits)]
     counted = [
-        answer
-        for answer in answers
-        if answer.verdict in (Verdict.DROP, Verdict.REJECT)
-        and answer.decided_by is not None
-        and any(same_place(moved.rule, answer.decided_by) for moved in scene.moved)
-        and probe.outcome in expected_outcomes(answer, listening=scene.listening)
+        block
+        for world in _worlds(scene.ruleset, limits)
+        if (block := find_block(world, packet, explain(world, packet))) is not None
+        and any(same_place(moved.rule, block.rule) for moved in scene.moved)
+        and probe.outcome in expected_outcomes(block.explanation, listening=scene.listening)
     ]
-    if len({(answer.decided_by, answer.reject_with) for answer in counted}) != 1:
+    if len({(block.rule, block.explanation.reject_with) for block in counted}) != 1:
         return None
     return Ration(limits, counted[0])
 

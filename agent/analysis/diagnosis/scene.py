@@ -75,7 +75,7 @@ def read_scene(capture: Capture) -> Scene:
     probes = {result.request.vantage: result for result in reversed(capture.probes)}  # the first of each
     pod_probe = _first_tried(capture.probes) or probes.get(Vantage.POD)
     packet = pod_packet(capture.node, capture.pod_routes, identity, pod_probe)
-    own = host_packet(capture.node, identity, packet)
+    own = host_packet(capture.node, identity, packet) if packet else None
     explanation = explain(ruleset, packet) if packet else None
     moved, changed = None, False
     if capture.between is not None:
