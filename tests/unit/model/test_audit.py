@@ -57,3 +57,17 @@ def test_a_log_that_was_written_anew_is_found_by_the_head(lines):
 def test_what_is_no_record_is_named(lines, line):
     assert verify([*lines[:7], line]).problem == "record 8 is not JSON"
     assert verify([*lines[:7], line]).records == 7
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda record: json.dumps(record, sort_keys=True, indent=1).replace("\n", ""),
+        lambda record: json.dumps(dict(reversed(record.items()))),
+        lambda record: json.dumps([record]),
+    ],
+    ids=["other spaces", "another order", "in a list"],
+)
+def test_a_record_that_says_the_same_in_other_bytes_is_not_ours(lines, write):
+    found = verify([*lines[:7], write(json.loads(lines[7])), *lines[8:]], head(lines))
+    assert (found.records, found.problem) == (7, "record 8 is not written as kubereach writes it")

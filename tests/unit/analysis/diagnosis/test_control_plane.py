@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from agent.model.capture import Process
+from agent.analysis.diagnosis.diagnose import analyse
+from agent.model.capture import Process, Processes
 from agent.model.report import Severity, State
-from tests.unit.analysis.diagnosis.test_ladder import BY_ADDRESS, ENDED, GOOD, codes, reached, server
+from tests.unit.analysis.diagnosis.captures import LISTENER, NODE_IP, capture, firewall
+from tests.unit.analysis.diagnosis.test_ladder import BY_ADDRESS, ENDED, GOOD, KUBELET, codes, reached, server
 
 FLAGS = (
     "--authorization-mode=Node,RBAC",
@@ -55,6 +57,19 @@ def test_an_unknown_services_network_is_not_judged():
     assert codes(reached(GOOD, apiserver(*flags, environment=("HTTPS_PROXY=http://p:1",)))) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("10.96.0.0/12,***", True), ("***", False)],
+    ids=["one of two is hidden", "the only one is hidden"],
+)
+def test_a_services_network_that_is_none_is_left_out_of_the_question(value, found):
+    flags = [flag for flag in FLAGS if "service-cluster" not in flag]
+    environment = ("HTTPS_PROXY=http://p:1", "NO_PROXY=nowhere/at/all")
+    report = reached(GOOD, apiserver(*flags, f"--service-cluster-ip-range={value}", environment=environment))
+    assert codes(report) == (["apiserver-proxy"] if found else [])
+    assert not found or "the Services' network 10.96.0.0/12:" in report.findings[0].message
+
+
 def test_an_api_server_that_cannot_vouch_for_its_callers():
     report = reached(GOOD, apiserver(*FLAGS[:3]))
     assert codes(report) == ["aggregation-off"]
@@ -93,3 +108,33 @@ def test_two_servers_want_one_port_only_on_the_hosts_network(process, found):
 def test_the_other_leg_is_what_is_left_where_this_one_holds():
     assert codes(reached(GOOD, server(BY_ADDRESS))) == ["aggregation-leg"]
     assert codes(reached(ENDED, server(BY_ADDRESS))) == ["certificate-expired"]
+
+
+def test_the_other_leg_is_not_what_is_left_where_nobody_answered_a_pod():
+    given = capture(firewall("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), pod=None)
+    processes = Processes(processes=(KUBELET, server(BY_ADDRESS, "--kubelet-insecure-tls")), listeners=(LISTENER,))
+    assert codes(analyse(replace(given, processes=processes))) == []
+
+
+def facts(report):
+    return [(fact.name, fact.value) for fact in report.facts]
+
+
+def test_a_tunnel_of_the_distribution_is_a_fact_told_once():
+    report = reached(GOOD, *(Process(pid=pid, name="k3s-server", argv=("k3s", "server")) for pid in (70, 71)))
+    assert [value for name, value in facts(report) if name == "tunnel"] == ["k3s-server"]
+    assert [value for name, value in facts(reached()) if name == "tunnel"] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((BY_ADDRESS,), f"https://{NODE_IP}:10250/metrics/resource, the certificate is verified"),
+        (
+            ("--kubelet-preferred-address-types=ExternalDNS,ExternalIP", "--kubelet-insecure-tls"),
+            "no address of a type in ExternalDNS,ExternalIP, the certificate is not verified",
+        ),
+    ],
+)
+def test_how_metrics_server_asks_is_a_fact(flags, said):
+    assert ("metrics-server asks", said) in facts(reached(GOOD, server(*flags)))

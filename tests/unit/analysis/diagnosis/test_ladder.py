@@ -23,6 +23,7 @@ GOOD = Tls(
     http_status=401,
     first_byte_seconds=0.001,
 )
+POD_OPEN = probe(Vantage.POD, Outcome.OPEN, tls=GOOD)
 ENDED = replace(GOOD, not_after="2025-06-01T00:00:00Z")
 KUBELET = Process(pid=7, name="kubelet", argv=("kubelet",))
 BY_ADDRESS = "--kubelet-preferred-address-types=InternalIP"
@@ -158,6 +159,7 @@ def test_token_review_is_off_only_where_somebody_says_so(argv, said, off):
         (looked_up(NameAnswer.UNREACHABLE, detail="connection refused"), "dns-failed"),
         (looked_up(NameAnswer.NOT_TRIED, detail="the namespace is gone"), None),
         (NameLookup(name="n1", namespace=5, problem="no process"), None),
+        (NameLookup(name="n1", namespace=5), None),  # no question was put
     ],
 )
 def test_the_name_is_the_first_rung(lookup, code):
@@ -169,6 +171,14 @@ def test_nobody_at_the_port_that_metrics_server_asks_on():
     report = reached(GOOD, server(BY_ADDRESS, "--kubelet-port=10255"))
     assert codes(report) == ["scrape-port-closed"]
     assert f"dial tcp {NODE_IP}:10255: connect: connection refused" in report.findings[0].message
+
+
+def test_what_meets_a_pod_at_a_closed_port_is_not_foretold_where_no_packet_of_its_is_known():
+    asked = reached(GOOD, server(BY_ADDRESS, "--kubelet-port=10255"))
+    by_ipv6 = replace(POD_OPEN, source="2001:db8::2", request=replace(POD_OPEN.request, target="2001:db8::1"))
+    blind = reached(GOOD, server(BY_ADDRESS, "--kubelet-port=10255"), probes=(by_ipv6,))
+    assert [codes(report) for report in (asked, blind)] == [["scrape-port-closed"]] * 2
+    assert ["connection refused" in report.findings[0].message for report in (asked, blind)] == [True, False]
 
 
 def test_somebody_at_that_port_is_no_fault():
@@ -192,6 +202,14 @@ def test_the_holder_of_the_port_is_accused_only_where_it_is_none_of_a_kubelets_n
     report = reached(replace(GOOD, http_status=status), listeners=(listener,))
     assert ("kubelet-port-taken" in codes(report)) is taken
     assert not taken or report.findings[0].severity is Severity.CRITICAL
+
+
+def test_the_kubelets_own_process_holds_its_port_whatever_it_calls_itself():
+    own, strange = (Listener(address="::", port=10250, pid=pid, process="node-agent") for pid in (KUBELET.pid, 70))
+    assert [codes(reached(replace(GOOD, http_status=404), listeners=(each,)))[0] for each in (own, strange)] == [
+        "http-failed",
+        "kubelet-port-taken",
+    ]
 
 
 def test_behind_a_rule_that_stops_the_pod_only_faults_that_the_host_proves_are_told():

@@ -42,6 +42,12 @@ def test_a_name_without_an_ipv4_address_is_asked_for_its_ipv6_address():
     assert more is None
 
 
+def test_a_name_with_no_address_of_either_kind_is_asked_for_with_the_next_domain():
+    asked, more = asked_with([NameAnswer.NO_DATA, NameAnswer.NO_DATA])
+    assert shown(asked) == [("n1.a.", "A", "1"), ("n1.a.", "AAAA", "1")]
+    assert more == Question(name="n1.b.", kind="A", server="10.0.0.1")
+
+
 @pytest.mark.parametrize("failure", [NameAnswer.SERVFAIL, NameAnswer.REFUSED, NameAnswer.OTHER])
 def test_a_server_that_fails_hands_over_to_the_next_and_then_to_the_next_name(failure):
     asked, more = asked_with([failure, failure, NameAnswer.NXDOMAIN])

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.analysis.diagnosis.diagnose import analyse
+from agent.analysis.diagnosis.outside import find_proof
+from agent.analysis.diagnosis.scene import read_scene
 from agent.model.capture import Capture, Interface, Route
 from agent.model.evidence import (
     ENTERS_NODE,
@@ -152,6 +154,18 @@ def test_a_lookup_that_refuses_without_the_counter_or_the_setting_is_no_rp_filte
     assert first(lost(off, counters(rp=2), arrived=False)) == "blocked-outside-input"
 
 
+def test_a_loose_rp_filter_is_not_told_to_become_loose() -> None:
+    refused = with_lookup(replace(IN, errno="EXDEV", kind=""))
+    strict, loose = (
+        analyse(lost(replace(refused, sysctls={"conf/all/rp_filter": mode}), counters(rp=1), arrived=False)).findings[0]
+        for mode in ("1", "2")
+    )
+    assert (strict.code, loose.code) == ("rp-filter", "rp-filter")
+    assert ("1 (strict)" in strict.message, "2 (loose)" in loose.message) == (True, True)
+    notes = [found.remedy.note if found.remedy else "" for found in (strict, loose)]
+    assert ["rp_filter=2" in note for note in notes] == [True, False]
+
+
 def test_rp_filter_that_keeps_arp_unanswered() -> None:
     refused = with_lookup(replace(IN, errno="EINVAL", kind=""), neighbours=(replace(HOP, state="INCOMPLETE"),))
     assert first(lost(refused, arrived=False)) == "rp-filter"
@@ -223,6 +237,15 @@ def test_an_address_that_no_interface_has() -> None:
         replace(taken, node=replace(taken.node, interfaces=links), settings=replace(taken.settings, node_ips=(NODE_IP,)))
     )
     assert report.findings[0].code == "node-ip-foreign"
+
+
+def test_an_address_that_is_local_by_a_route_alone_is_no_foreign_one_and_not_known_to_be_right() -> None:
+    taken = lost()
+    links = tuple(replace(link, addresses=()) if link.name == "eth0" else link for link in taken.node.interfaces)
+    given = replace(taken, node=replace(taken.node, interfaces=links), settings=replace(taken.settings, node_ips=(NODE_IP,)))
+    report = analyse(given)
+    assert report.findings[0].code == "blocked-outside-input"
+    assert "a wrong node IP" not in excluded(report)
 
 
 def test_kube_proxy_holds_the_nodes_address() -> None:
@@ -323,6 +346,28 @@ def test_a_full_conntrack_table() -> None:
 
 def test_a_wrong_checksum() -> None:
     assert first(lost(after=counters(csum=1))) == "bad-checksum"
+
+
+def test_a_rule_of_somebody_else_is_not_kube_proxys_though_it_holds_the_address() -> None:
+    rules = "*filter\n:INPUT ACCEPT [0:0]\n[{0}:0] -A INPUT -p tcp -j DROP\nCOMMIT\n"
+    held = Interface(index=8, name="kube-ipvs0", kind="dummy", addresses=(f"{NODE_IP}/32",))
+    taken = replace(lost(), before=firewall(rules.format(0)), between=firewall(rules.format(1)))
+    assert first(replace(taken, node=replace(taken.node, interfaces=(*taken.node.interfaces, held)))) == "input-drop"
+
+
+def test_a_program_is_not_suspected_of_an_answer_that_came() -> None:
+    program = replace(HEALTHY, programs=(Program(hook="tc ingress", where="veth1", number=3, name="from-container"),))
+    report = analyse(lost(program, counters(programs={}), RESET, arrived=False))
+    assert report.findings[0].code == "blocked-outside-input"
+    assert "tc and XDP programs" not in excluded(report)
+
+
+def test_of_a_pod_that_was_not_tried_nothing_is_proved() -> None:
+    refused = with_lookup(replace(OUT, errno="EINVAL", interface="", gateway=""))
+    rules = pod_rules(f"-A OUTPUT -d {NODE_IP}/32 -j DROP")
+    for taken, code in ((lost(refused), "pod-route"), (replace(lost(), pod_firewall=rules), "pod-firewall")):
+        assert first(taken) == code
+        assert find_proof(read_scene(replace(taken, probes=taken.probes[1:]))) is None
 
 
 def test_a_program_that_counted_drops_or_that_let_nothing_through() -> None:
