@@ -206,8 +206,11 @@ def test_other_incidents_are_mended_as_well(incident: str) -> None:
     assert "reachable" in done.stdout, (done.stdout, done.stderr)
 
 
+@pytest.mark.timeout(PATIENCE)
 def test_the_demo_prints_what_the_readme_shows() -> None:
-    done = subprocess.run([sys.executable, "-m", "agent.lab.demo"], capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.lab.demo"], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, (done.stdout, done.stderr)
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     (recorded,) = re.findall(r"`make demo` runs this, unattended:\n\n```\n(.*?)\n```\n", readme, re.DOTALL)
