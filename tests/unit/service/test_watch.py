@@ -9,7 +9,7 @@ from agent.service.clock import SystemClock
 from agent.service.diagnoses import Diagnoses
 from agent.service.host import BrokerGone
 from agent.service.watch import Watch
-from tests.unit.api.conftest import REPORT
+from tests.api.conftest import REPORT
 
 
 @pytest.fixture

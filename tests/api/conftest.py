@@ -18,6 +18,9 @@ from agent.service.collect import Senses, collect
 from agent.service.diagnoses import Diagnoses
 from agent.service.fake import FakeHost
 from agent.service.fixes import Fixing
+from tests.unit import conftest as unit
+
+capture = unit.capture  # the same node as in the unit tests
 
 REPORT = Report(
     node="k8s-worker1",
