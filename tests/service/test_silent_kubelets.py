@@ -60,7 +60,9 @@ def test_a_kubelet_that_never_ends_its_handshake_is_left_at_the_deadline(tmp_pat
 def test_a_packet_that_nobody_answers_is_waited_for_no_longer_than_asked(tmp_path):
     with serving(tmp_path, "drop-policy") as service, service.client() as client:
         report = client.post("/v1/diagnoses").json()["report"]
-        (pod,) = [probe for probe in report["probes"] if probe["vantage"] == "pod"]
-        assert pod["outcome"] == "timeout"
-        assert pod["seconds"] >= 1.0  # the deadline of a connect, and no second beyond what a busy machine adds
+        pods = [probe for probe in report["probes"] if probe["vantage"] == "pod"]
+        assert pods
+        for probe in pods:
+            assert probe["outcome"] == "timeout"
+            assert probe["seconds"] >= 1.0  # the deadline of a connect: the next SYN after the first would come with it
         assert report["findings"][0]["code"] == "input-policy-drop"
