@@ -8,6 +8,7 @@ import pytest
 from agent.analysis.diagnosis.diagnose import analyse
 from agent.model.capture import Capture, Firewall, LegacyChain, LegacyRule, Node, NodeObject, Problem, Processes, Stage
 from agent.model.codec import to_plain
+from agent.model.phantom import Phantom
 from agent.model.probe import Outcome, ProbeResult, Tls, Vantage
 from agent.model.report import Report, State, Word
 from agent.render.text import report as page
@@ -262,6 +263,15 @@ def test_timings_and_facts_reach_the_report() -> None:
     assert report.seconds == {"total": 0.1235}
     assert ("pod packets come in by", "cni0") in [(fact.name, fact.value) for fact in report.facts]
     assert page(report).rstrip().endswith("took 0.12 s")
+
+
+def test_a_phantom_pod_is_a_fact_only_where_one_was_made() -> None:
+    made = Phantom(address="10.9.1.77", how="the plugin bridge")
+    facts = [
+        {fact.name: fact.value for fact in analyse(capture(phantom=each)).facts} for each in (made, Phantom(problem="no CNI"))
+    ]
+    assert facts[0]["phantom pod"] == "10.9.1.77, made for this look through the plugin bridge and taken back"
+    assert "phantom pod" not in facts[1]
 
 
 def test_two_backends_where_the_other_one_looks_clean() -> None:

@@ -51,6 +51,26 @@ def test_where_the_rules_do_not_say_why_the_pods_own_side_is_pointed_at():
     assert "look at its own namespace" in report.findings[0].message
 
 
+def test_what_is_known_of_the_stopped_pod_itself_is_told_with_it():
+    seen = two_pods(OPEN, second(Outcome.RESET, errno="ECONNREFUSED"), SEED.replace("-s 192.0.2.0/24", "-s 10.9.1.0/24"))
+    meshed = replace(seen.node.namespaces[-1], nat=("ip nat ISTIO_OUTPUT",))
+    report = analyse(replace(seen, node=replace(seen.node, namespaces=(*seen.node.namespaces[:-1], meshed))))
+    assert f"{OTHER}: " in report.findings[0].message
+    assert "service mesh" in report.findings[0].message
+    assert "mesh" not in analyse(seen).findings[0].message
+
+
+def test_pods_whose_packets_cannot_be_built_are_compared_without_a_rule():
+    by_ipv6 = {"target": "2001:db8::1"}
+    first = replace(OPEN, source="2001:db8::5", request=replace(OPEN.request, **by_ipv6))
+    stopped = second(Outcome.TIMEOUT, errno="ETIMEDOUT")
+    other = replace(stopped, source="2001:db8::9", request=replace(stopped.request, **by_ipv6))
+    report = analyse(two_pods(first, other, BANNED))
+    assert report.explanation is None
+    assert codes(report) == ["pods-differ"]
+    assert "The node's rules alone do not say why" in report.findings[0].message
+
+
 def test_the_cause_is_judged_on_the_first_pod_and_the_state_tells_that_another_gets_through():
     report = analyse(two_pods(PROHIBITED, second(Outcome.OPEN, tls=KUBELET_TLS)))
     assert report.cause is not None

@@ -1,5 +1,7 @@
 """agent.analysis.fleet.matrix: who reaches whom."""
 
+import pytest
+
 from agent.analysis.fleet.matrix import build_matrix
 from agent.model.fleet import Cell
 from agent.model.reach import Reach, ReachVantage
@@ -32,3 +34,10 @@ def test_own_kubelet_and_neighbours_by_their_addresses() -> None:
         Cell(source="w2", target="w1", outcome="open"),
     )
     assert found.strangers == ("", "203.0.113.9")
+
+
+@pytest.mark.parametrize("outcomes", [("open", "timeout"), ("timeout", "open")], ids=["the second", "the first"])
+def test_of_several_pods_the_one_that_is_stopped_is_shown(outcomes: tuple[str, ...]) -> None:
+    vantages = tuple(ReachVantage(vantage="pod", to="192.0.2.1:10250", outcome=outcome) for outcome in outcomes)
+    found = build_matrix([Reach(node="w1", state="degraded", node_addresses=("192.0.2.1",), vantages=vantages)])
+    assert found.cells == (Cell(source="w1", target="w1", outcome="timeout"),)

@@ -105,3 +105,19 @@ def test_ipv6_is_known_by_its_shortened_address():
     state = STATE.replace("daddrv6=::ffff:10.244.4.1", "daddrv6=fd00::1").replace(" daddr=10.244.4.1", " daddr=0.0.0.0")
     text = "\n".join((state, SYN, freed("00000000ef225f21")))
     assert read_drop(text, "fd00:0::1", 10250, 53011) is not None
+
+
+def test_a_packet_that_goes_on_by_another_device_is_the_same_packet():
+    onward = SYN.replace("dev=eth0", "dev=cni0").replace("python3-7851 ", "ksoftirqd-9 ")
+    other = SYN.replace("00000000ef225f21", "00000000abcdef00").replace("len=74", "len=1500")
+    assert drop(STATE, SYN, other, onward, freed("00000000ef225f21")) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["# tracer: nop", "CPU:0 [LOST 3 EVENTS]", STATE.partition(" saddr=")[0], STATE.replace("10.244.4.1", "10.244.4.")],
+    ids=["a comment", "events were lost", "an event without addresses", "an event with half an address"],
+)
+def test_what_is_no_event_of_ours_is_passed_over(line):
+    assert drop(line, SYN, freed("00000000ef225f21")) is None
+    assert drop(line, STATE, SYN, line, freed("00000000ef225f21")) is not None
