@@ -71,7 +71,9 @@ def _spelling(parameter: Any, context: Any) -> str:
     value = parameter.metavar or (choices[1] if choices else parameter.name.upper())
     if parameter.param_type_name == "argument":
         return value
-    names = " / ".join(", ".join(spelt) for spelt in (parameter.opts, parameter.secondary_opts) if spelt)
+    # The short form first, always: click keeps the spellings of --help in a set.
+    spellings = (sorted(spelt, key=len) for spelt in (parameter.opts, parameter.secondary_opts) if spelt)
+    names = " / ".join(map(", ".join, spellings))
     return names if parameter.is_flag else f"{names} {value}"
 
 
