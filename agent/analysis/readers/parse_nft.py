@@ -43,13 +43,13 @@ class _Reader:
     def read(self, item: Any) -> None:
         """Takes one object of the listing."""
         if not isinstance(item, dict) or len(item) != 1:
-            self.problems.append(f"An object of nft's listing is not understood: {_short(item)}")
+            self.unread.append(f"An object of nft's listing is not understood: {_short(item)}")
             return
         kind, body = next(iter(item.items()))
         if kind in _NAMED:
             return
         if kind not in ("table", "chain", "set", "map", "rule") or not isinstance(body, dict):
-            self.problems.append(f"nft's listing has a {kind}, which is not understood: {_short(body)}")
+            self.unread.append(f"nft's listing has a {kind}, which is not understood: {_short(body)}")
             return
         table = (_short(body.get("family")), _short(body.get("name" if kind == "table" else "table")))
         self.tables.setdefault(table, {})

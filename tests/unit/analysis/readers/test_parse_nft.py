@@ -358,6 +358,25 @@ def test_a_text_that_is_no_listing_is_unread(text: str) -> None:
     assert parse(text).unread
 
 
+@pytest.mark.parametrize(
+    ("item", "word"),
+    [
+        (5, "5"),
+        ({"chain": {}, "rule": {}}, "An object"),
+        ({"rule": ["not", "a", "rule"]}, "a rule"),
+        ({"chain": None}, "a chain"),
+        ({"quantum": {}}, "a quantum"),
+    ],
+    ids=["a number", "two in one", "a rule that is a list", "a chain that is nothing", "a kind from tomorrow"],
+)
+def test_an_object_that_is_not_understood_leaves_the_listing_unread_and_the_rest_of_it_read(item: Any, word: str) -> None:
+    given = json.loads(listing({"accept": None}))
+    given["nftables"].append(item)
+    found = parse(json.dumps(given))
+    assert [word in each for each in found.unread] == [True]
+    assert found.tables == parse(listing({"accept": None})).tables
+
+
 @pytest.mark.parametrize("depth", [100, 350, 450, 480, 2000])
 @pytest.mark.parametrize("place", ['"established"', '"input"', '"inet"', '"in"'])
 def test_nesting_without_end_does_not_raise(depth: int, place: str) -> None:
