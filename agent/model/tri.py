@@ -10,12 +10,6 @@ class Tri(StrEnum):
     NO = "no"
     UNKNOWN = "unknown"
 
-    def negated(self) -> "Tri":
-        """NOT in Kleene's logic: the unknown stays unknown."""
-        if self is Tri.UNKNOWN:
-            return self
-        return Tri.NO if self is Tri.YES else Tri.YES
-
     @staticmethod
     def of(value: bool) -> "Tri":
         """The certain answer."""

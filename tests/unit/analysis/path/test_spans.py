@@ -1,5 +1,6 @@
 """agent.analysis.path.spans: a range answers as all of its addresses do, and is cut where they differ."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,18 @@ def test_cutting_ends_with_pieces_that_answer(span: Span, test: Test) -> None:
         else:
             pieces += 1
     assert pieces <= span.high - span.low + 1
+
+
+@pytest.mark.parametrize(
+    ("span", "answer"),
+    [
+        pytest.param(Span(4, 7), Tri.YES, id="all of them have the bit"),
+        pytest.param(Span(0, 3), Tri.NO, id="none of them has it"),
+        pytest.param(Span(2, 5), Tri.UNKNOWN, id="some of them have it"),
+    ],
+)
+def test_a_bit_of_a_span(span: Span, answer: Tri) -> None:
+    assert span.passes(AnyBit(4)) is answer
 
 
 def test_what_is_no_test_of_numbers_stays_unknown_and_is_not_cut() -> None:

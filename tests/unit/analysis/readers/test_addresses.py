@@ -22,6 +22,8 @@ from agent.model.ruleset import Intervals, Masked
         pytest.param("10.0.0.256", "ip", None, id="octet too large"),
         pytest.param("10.0.0.0/33", "ip", None, id="prefix too long"),
         pytest.param("::1", "ip", None, id="other family"),
+        pytest.param("10.0.0.1", "ip6", None, id="IPv4 where IPv6 is meant"),
+        pytest.param("fd00::g", "ip6", None, id="no IPv6 address"),
         pytest.param("fe80::1%eth0", "ip6", None, id="zone"),
     ],
 )

@@ -61,6 +61,10 @@ def test_built_in(text: str, statements: tuple[Statement, ...]) -> None:
         ("-p tcp -m tcp --dport 22", (_TCP, span(Field.DPORT, 22, 22))),
         ("-p tcp --dport ssh", (_TCP, span(Field.DPORT, 22, 22))),
         ("-p tcp -m comment --comment x --dport 22", (_TCP, span(Field.DPORT, 22, 22))),
+        (
+            "-p tcp --sport 5 -m comment --comment x --dport 22",
+            (_TCP, span(Field.SPORT, 5, 5), span(Field.DPORT, 22, 22)),
+        ),
         ("-m tcp --dport 22", (_TCP, span(Field.DPORT, 22, 22))),
         ("-p udp -m udp ! --sport 1024:", (_UDP, span(Field.SPORT, 1024, 65535, True))),
         ("-p tcp -m tcp --sport :80", (_TCP, span(Field.SPORT, 0, 80))),

@@ -65,6 +65,14 @@ def test_what_is_not_plain_is_left_to_be_read_word_by_word(line: str) -> None:
     assert Shapes("ip", _CHAINS).read(line) is None
 
 
+@pytest.mark.parametrize("value", ["0.0.0.0/0", "node.example", "10.0.0.1,10.0.0.2", "10.0.0.0/33"])
+def test_a_value_that_is_no_network_says_in_a_shape_what_it_says_word_by_word(value: str) -> None:
+    found = Shapes("ip", _CHAINS)
+    assert found.read(" -s 10.0.0.1/32 -j ACCEPT") == ((span(Field.SADDR, 0x0A000001), Accept()), "")
+    reading = read_words(words(f"-s {value} -j ACCEPT"), "ip", _CHAINS)
+    assert found.read(f" -s {value} -j ACCEPT") == (reading.statements, reading.comment)
+
+
 _VALUES = st.sampled_from(
     [
         *("10.0.0.1", "10.0.0.0/8", "0.0.0.0/0", "10.0.0.1,10.0.0.2", "fd00::1", "22", "1:5", "ssh", "70000"),

@@ -25,6 +25,16 @@ def test_each_address_belongs_to_the_smallest_network_around_it(nets: list[Span]
         assert owners == around[:1]
 
 
+def test_a_network_that_holds_the_end_of_another_leaves_it_the_beginning() -> None:
+    assert territories([(0, 31), (16, 31), (24, 31)]) == {(0, 31): [(0, 15)], (16, 31): [(16, 23)], (24, 31): [(24, 31)]}
+
+
+def test_a_hole_inside_leaves_what_is_on_its_sides() -> None:
+    found = rectangles([(((0, 31), (0, 31)), False), (((8, 15), (16, 23)), True)], 100)
+    assert found is not None
+    assert sorted(found) == [((0, 7), (0, 31)), ((8, 15), (0, 15)), ((8, 15), (24, 31)), ((16, 31), (0, 31))]
+
+
 @given(st.dictionaries(st.tuples(networks(), networks()), st.booleans(), max_size=8))
 def test_of_two_networks_the_longest_first_then_the_longest_second_decides(pairs: dict[tuple[Span, Span], bool]) -> None:
     found = rectangles(pairs.items(), 10_000)
