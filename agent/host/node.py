@@ -70,9 +70,12 @@ def _namespace(directory: Directory, inode: int, path: str) -> Namespace | None:
         return Namespace(inode=inode, path=path, problem=f"rtnetlink did not answer in it: {error.strerror or error}")
 
 
-def _senses() -> tuple[rtnetlink.Reader, tuple[str, ...]]:
-    """In the calling thread's namespace."""
-    nat = nat_chains.redirecting()
+def _senses() -> tuple[rtnetlink.Reader, tuple[str, ...] | None]:
+    """In the calling thread's namespace. Its chains may be asked for with NET_ADMIN only, its addresses by everybody."""
+    try:
+        nat = nat_chains.redirecting()
+    except OSError:
+        nat = None
     return rtnetlink.Reader(), nat
 
 

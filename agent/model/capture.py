@@ -138,14 +138,15 @@ class Route:
 class Namespace:
     """A network namespace other than the host's. `inode` names it; `path` is how the broker reaches it.
 
-    `nat` are the chains in it that may redirect what a process in it sends (`ip nat OUTPUT`), and those that they may jump to.
+    `nat` are the chains in it that may redirect what a process in it sends (`ip nat OUTPUT`), and those that they may jump to;
+    None where the kernel did not tell.
     """
 
     inode: int
     path: str
     interfaces: tuple[Interface, ...] = ()
     routes: tuple[Route, ...] = ()
-    nat: tuple[str, ...] = ()
+    nat: tuple[str, ...] | None = ()
     problem: str = ""
 
 

@@ -30,7 +30,7 @@ def rank(pods: Sequence[Pod], processes: Processes, namespaces: Sequence[Namespa
         replace(
             pod,
             name=METRICS_SERVER if pod.namespace in servers else "",
-            redirected=_redirected(nat.get(pod.namespace, ())),
+            redirected=_redirected(nat.get(pod.namespace) or ()),
         )
         for pod in pods
     )

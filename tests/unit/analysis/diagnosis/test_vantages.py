@@ -97,3 +97,7 @@ def test_metrics_server_stays_first_under_a_policy_which_is_its_own_fate():
 def test_without_policies_and_meshes_nothing_is_said():
     identity = Identity(node_name="n", pods=(B, A))
     assert prefer(identity, Node(hostname="n"), firewall("-A KUBE-POD-FW-A -j ACCEPT")) is identity
+
+
+def test_chains_that_the_kernel_does_not_tell_of_put_no_pod_behind():
+    assert addresses(rank((A, B, C), Processes(), namespaces(None, ("ip nat OUTPUT",), None)))[-1] == B.address
