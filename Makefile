@@ -8,6 +8,9 @@ PAIRS ?= 20000
 SEED ?=
 WORKERS ?= 1
 
+# A lab starts a dozen interpreters, the tests a thousand of them: compiled modules are kept, whatever the caller's own taste.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup system fmt check test unit e2e manifests man cover run demo accuracy kill-matrix lost-updates fix-faults bench fuzz hostile clean
 
