@@ -52,6 +52,18 @@ _REPORT: dict[str, Any] = {
     "problems": [],
     "seconds": {"total": 0.12},
 }
+# One event of the stream, as OpenAPI 3.1 tools take it; `data` is JSON in itself: a stage, or at the end the diagnosis.
+_EVENT: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"enum": ["stage", "done", "failed"]},
+            "data": {"type": "string", "contentMediaType": _JSON},
+        },
+    },
+    "example": {"event": "stage", "data": '{"name": "node", "seconds": 0.031}'},
+}
 _NULLABLE_TEXT = {"anyOf": [{"type": "null"}, {"type": "string"}]}
 # What the routes put together themselves.
 _OWN: dict[str, Any] = {
@@ -126,7 +138,7 @@ ANSWERS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {
     ("get", "/v1/diagnoses/{diagnosis_id}"): {
         200: {_JSON: _ref("Diagnosis", {**_ENTRY, "report": _REPORT}), _TEXT: _text(_PAGE)}
     },
-    ("get", "/v1/diagnoses/{diagnosis_id}/events"): {200: {_EVENTS: _text('event: stage\ndata: {"name": "node", ...}\n\n')}},
+    ("get", "/v1/diagnoses/{diagnosis_id}/events"): {200: {_EVENTS: _EVENT}},
     ("post", "/v1/plans"): {201: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
     ("get", "/v1/plans/{plan_id}"): {200: {_JSON: _ref("Plan"), _TEXT: _text("-I INPUT 6 -s 10.244.4.0/24 ... -j ACCEPT\n")}},
     ("get", "/v1/fixes"): {200: {_JSON: _ref("Fixes"), _TEXT: _text("no fixes\n")}},
