@@ -1,116 +1,121 @@
-"""How long a diagnosis takes, measured on a running server in the lab: `make bench`.
+"""`make bench`: every row of the table of docs/performance.md beside its reference, in the lab, and the page with its JSON.
 
-Each row: an incident is staged and its server asked for new diagnoses over HTTP, first back to back, as scripts ask, then with
-a pause between, as people do. Medians and spread (the quartiles) of the whole request; the first ones are not counted. Cold:
-`kubereach lab run`, world and all, once. The load is that of the machine at the row's end: what else runs slows all of it.
+`make bench ROWS="P1 P5"` measures some and prints them; the files are written where all were measured, or where the kept run is
+of the same commit. `ROWS=incidents` is the table of incidents, which is printed only. A machine that is busy with something
+else is told so and measures nothing, unless `--anyway` is said: then the table says that it must not be quoted.
 """
 
 import argparse
-import json
 import os
-import platform
-import re
-import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import IO
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from http.client import HTTPException
 
-import httpx
+from agent.lab.errors import LabError
+from tests.bench import applying, churn, concurrency, drop_path, incidents, machine, memory, open_path, readings, starting
+from tests.bench.idle import Idle
+from tests.bench.page import Run, compared, merged, ordered, read, table, worsened, write
+from tests.bench.results import SMALL, Effort, Measuring, NotMeasured, Row
 
-from agent.lab.incidents import INCIDENTS, firewall
+WATCHING = "P7"
+ROWS: Mapping[str, Measuring] = {
+    "P1": open_path.measure,
+    "P2": drop_path.measure,
+    "P3": open_path.measure_growth,
+    "P4": readings.measure,
+    "P5": starting.measure_offline,
+    "P6": memory.measure,
+    "P8": starting.measure_cold,
+    "P9": concurrency.measure,
+    "P10": applying.measure,
+    "P16": churn.measure,
+}
+PRINTED = {"incidents": incidents.measure}
+# Quick ones whose ratio says something about our own code on any machine.
+SHORT = ("P1", "P5", "P8")
 
-WARM_UP, RUNS, PAUSE = 2, 10, 1.2
-KUBEREACH = [sys.executable, "-m", "agent.cli.app"]
-# A diagnosis that waits for the connect's own deadline cannot be quicker than that.
-DEADLINE = "waits for the 1 s connect deadline"
-NOTE = {"drop-policy": DEADLINE, "reply-drop-output": DEADLINE}
 
-
-def main() -> None:
-    """Print the table; exits with 1 when a server could not be started."""
+def main() -> int:
+    """Exit code 2: too busy to measure, or nothing to compare with; 1: a ratio has worsened, or a row was not measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
-    parser.add_argument("incidents", nargs="*", help="these instead of the basic ones")
-    parser.add_argument("--stages", action="store_true", help="also the median of each stage, back to back")
+    parser.add_argument(
+        "rows", nargs="*", metavar="ROW", help=f"of {', '.join([*ROWS, WATCHING, *PRINTED])}; all if none is named"
+    )
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine; nobody may quote it")
+    parser.add_argument(
+        "--small", action="store_true", help="few repeats and small sizes, to see that it works; nothing is written"
+    )
+    parser.add_argument("--short", action="store_true", help="a few ratios against the kept ones; fails where one has worsened")
     asked = parser.parse_args()
-    machine = f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} cores"
-    print(f"kubereach bench: {machine}, load {os.getloadavg()[0]:.2f}")
-    print(
-        f"POST /v1/diagnoses, {RUNS} runs after {WARM_UP}, back to back and {PAUSE} s apart; milliseconds, median [quartiles]\n"
-    )
-    print(f"{'incident':28} {'backend':8} {'back to back':^18} {'spaced':^18} {'cold (s)':>8} {'load':>5}  note")
-    # The others differ in their rules, not in what it costs to read them.
-    named = [incident for incident in INCIDENTS if incident.name in asked.incidents]
-    for incident in named if asked.incidents else firewall.INCIDENTS:
-        for backend in incident.backends:
-            together, spaced, stages = _serve_and_measure(incident.name, backend)
-            row = f"{_spread(together)} {_spread(spaced)} {_cold(incident.name, backend):8.2f} {os.getloadavg()[0]:5.1f}"
-            print(f"{incident.name:28} {backend:8} {row}  {NOTE.get(incident.name, '')}".rstrip(), flush=True)
-            if asked.stages:
-                print("    " + ", ".join(f"{name} {value:.0f}" for name, value in stages.items()), flush=True)
+    unknown = set(asked.rows) - {*ROWS, WATCHING, *PRINTED}
+    if unknown:
+        parser.error(f"there is no row {', '.join(sorted(unknown))}")
+    if os.geteuid() != 0:
+        parser.error("it enters the lab's namespaces from outside, which takes root")
+    here = machine.look()
+    busy = machine.refusal(here)
+    if busy and not asked.anyway:
+        print(f"not measured: {busy} (--anyway measures all the same, not to be quoted)", file=sys.stderr)
+        return 2
+    names = asked.rows or (SHORT if asked.short else [*ROWS, WATCHING])
+    effort = SMALL if asked.small else Effort(rounds=3) if asked.short else Effort()
+    why = busy or ("sizes and repeats are small" if asked.small else "")
+    run = Run(machine=here, rounds=effort.rounds, not_quotable=why, rows=_measure(names, effort))
+    print(table(run))
+    if asked.short:
+        return _compare(run)
+    if not asked.small and not set(names) & set(PRINTED):
+        _keep(run, complete=not asked.rows)
+    return 1 if any(not row.measures for row in run.rows) else 0
 
 
-def _spread(times: Sequence[float]) -> str:
-    low, middle, high = statistics.quantiles(times, n=4)
-    return f"{middle:6.0f} [{low:.0f}-{high:.0f}]".ljust(18)
+def _measure(names: list[str] | tuple[str, ...], effort: Effort) -> tuple[Row, ...]:
+    rows = []
+    with ExitStack() as stack:
+        watching = stack.enter_context(Idle(effort)) if WATCHING in names else None
+        for name in names:
+            if name != WATCHING:
+                rows.append(_one(name, {**ROWS, **PRINTED}[name], effort))
+        if watching:
+            rows.append(_one(WATCHING, lambda _: watching.finish(), effort))
+    return ordered(rows)
 
 
-def _serve_and_measure(name: str, backend: str) -> tuple[list[float], list[float], dict[str, float]]:
-    """Times back to back, times with pauses, and the stages' medians of the first."""
-    command = [*KUBEREACH, "lab", "serve", name, "--backend", backend, "--port", "0"]
-    with (
-        tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server,
-    ):
-        try:
-            base = _address(server, log)
-            with httpx.Client(base_url=base, timeout=30) as client:
-                together = [_one(client, 0) for _ in range(WARM_UP + RUNS)][WARM_UP:]
-                spaced = [_one(client, PAUSE) for _ in range(RUNS)]
-        finally:
-            server.terminate()
-    stages: dict[str, list[float]] = {}
-    for _, seconds in together:
-        for stage, value in seconds.items():
-            stages.setdefault(stage, []).append(value * 1000)
-    medians = {stage: statistics.median(values) for stage, values in stages.items()}
-    return [each for each, _ in together], [each for each, _ in spaced], medians
-
-
-def _address(server: subprocess.Popen[str], log: IO[str]) -> str:
-    for line in server.stdout or ():
-        found = re.search(r"127\.0\.0\.1:\d+", line)
-        if found:
-            return f"http://{found[0]}"
-    status = server.wait()
-    log.seek(0)
-    raise SystemExit(f"the lab did not start: exit {status}\n{log.read()}")
-
-
-def _one(client: httpx.Client, pause: float) -> tuple[float, dict[str, float]]:
-    """One diagnosis: the request's milliseconds, and what the report says of its stages."""
-    time.sleep(pause)
+def _one(name: str, measuring: Measuring, effort: Effort) -> Row:
+    """A row, with its load; one that could not be measured says why, and the others go on."""
     start = time.monotonic()
-    response = client.post("/v1/diagnoses", json={})
-    elapsed = (time.monotonic() - start) * 1000
-    if response.status_code != 201:
-        raise SystemExit(f"HTTP {response.status_code}: {response.text}")
-    answer = response.json()
-    return elapsed, answer.get("report", answer)["seconds"]
+    try:
+        row = measuring(effort)
+    except (NotMeasured, LabError, OSError, HTTPException) as error:
+        row = Row(id=name, what=(measuring.__doc__ or name).split("\n")[0], lost=(str(error),))
+    print(f"{name}: {time.monotonic() - start:.0f} s, load {machine.load()}", file=sys.stderr, flush=True)
+    return replace(row, load=machine.load())
 
 
-def _cold(name: str, backend: str) -> float:
-    start = time.monotonic()
-    done = subprocess.run(
-        [*KUBEREACH, "lab", "run", name, "--backend", backend, "-o", "json"], capture_output=True, text=True, check=False
-    )
-    json.loads(done.stdout)
-    return time.monotonic() - start
+def _keep(run: Run, *, complete: bool) -> None:
+    old = read()
+    found = run if complete else merged(old, run)
+    if complete or (found is not run and old is not None):
+        write(found)
+    else:
+        print("not written: the kept run is of another commit or worth; `make bench` measures all rows", file=sys.stderr)
+
+
+def _compare(run: Run) -> int:
+    old = read()
+    if old is None or old.not_quotable:
+        print("nothing to compare with: no run that may be quoted is kept", file=sys.stderr)
+        return 2
+    if not compared(old, run):
+        print("nothing to compare with: the kept run has none of these ratios", file=sys.stderr)
+        return 2
+    found = worsened(old, run)
+    print("\n".join(found) or f"{compared(old, run)} ratios are no more than a third worse than in docs/performance.json")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    os.chdir(Path(__file__).parents[2])
-    main()
+    raise SystemExit(main())
