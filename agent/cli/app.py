@@ -11,18 +11,12 @@ from typing import Annotated
 import typer
 
 from agent import __version__
-from agent.cli.cluster import cluster
-from agent.cli.diagnose import bundle, diagnose, replay
-from agent.cli.explain import explain, rules
-from agent.cli.failures import CommandGroup, end_of_bug
-from agent.cli.fix import fix
-from agent.cli.lab import lab
-from agent.cli.probe import preflight, probe
-from agent.cli.serve import serve
+from agent.cli.commands import Commands
+from agent.cli.failures import end_of_bug
 
 app = typer.Typer(
     name="kubereach",
-    cls=CommandGroup,
+    cls=Commands,
     no_args_is_help=True,
     # Plain help and errors: they are read in logs and pasted into chats as often as on a terminal.
     rich_markup_mode=None,
@@ -48,13 +42,6 @@ def kubereach(
 
     Exit codes: 0 fine, 1 problem found, 2 usage, 3 undecided, 4 refused by a guard, 5 could not look.
     """
-
-
-for command in (diagnose, serve, explain, rules, probe, preflight, bundle, replay):
-    app.command()(command)
-app.add_typer(cluster)
-app.add_typer(fix)
-app.add_typer(lab)
 
 
 def main() -> None:
