@@ -10,7 +10,6 @@ import typer
 from agent.analysis.path.explain import Way, explain_way
 from agent.analysis.path.partition import explain_sources
 from agent.analysis.readers.read import RefusedInput, read_texts
-from agent.cli import live
 from agent.cli.failures import UnreadableError
 from agent.cli.options import Format, Output, with_settings
 from agent.cli.output import show
@@ -20,8 +19,6 @@ from agent.model.ruleset import Ruleset
 from agent.model.settings import Settings
 from agent.render import chains, text
 from agent.render.twin import twin as twin_text
-from agent.service.explaining import explain_live
-from agent.service.input_path import narrow, read_live, trace_path
 from agent.service.question import BadQuestionError, Question, parse_packet
 from agent.service.sources import split_sources
 
@@ -100,6 +97,9 @@ def explain(  # noqa: PLR0913 - one parameter for each word of the packet
     if files:
         explanation = explain_sources(files, packet, sources) if sources else explain_way(files, packet, way)
     else:
+        from agent.cli import live  # noqa: PLC0415 - out of a file nothing live is needed, and a fifth of the start saved
+        from agent.service.explaining import explain_live  # noqa: PLC0415 - likewise
+
         with closing(live.attach(settings)) as host:
             explanation = explain_live(host, question, way=way, twin=settings.twin, what_if=what_if)
     tried = twin_text(explanation.twin, inserted=bool(what_if)) if explanation.twin else ""
@@ -116,10 +116,14 @@ def rules(
     output: Output = Format.TEXT,
 ) -> None:
     """Show the rules that a packet to this node meets, in the kernel's order."""
+    from agent.service.input_path import narrow, read_live, trace_path  # noqa: PLC0415 - `explain` needs none of it
+
     files = _read_files(ruleset or [], ipset or [])
     if files:
         found = files
     else:
+        from agent.cli import live  # noqa: PLC0415 - see above
+
         with closing(live.attach(replace(settings, twin=False))) as host:
             found = read_live(host)
     path = trace_path(found)
