@@ -7,6 +7,7 @@ else is told so and measures nothing, unless `--anyway` is said: then the table 
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -63,6 +64,7 @@ def main() -> int:
     names = asked.rows or (SHORT if asked.short else [*ROWS, WATCHING])
     effort = SMALL if asked.small else Effort(rounds=3) if asked.short else Effort()
     why = busy or ("sizes and repeats are small" if asked.small else "")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends its labs with it
     run = Run(machine=here, rounds=effort.rounds, not_quotable=why, rows=_measure(names, effort))
     print(table(run))
     if asked.short:

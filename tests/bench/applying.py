@@ -2,15 +2,15 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 
 from agent.lab.topology import NODE
 from agent.model.ruleset import Backend
+from tests.bench.client import Client
 from tests.bench.references import tool
 from tests.bench.results import Claim, Effort, NotMeasured, Row, rules_of
 from tests.bench.sampling import Measure, interleave, milliseconds
-from tests.bench.world import Client, World, environment, staged
+from tests.bench.world import World, environment, perform, staged
 
 _FLOW = ("-s", "10.244.4.0/24", "-d", NODE.address, "-p", "tcp", "--dport", "10250", "-j", "ACCEPT")
 _PLACE = 6  # before the REJECT that ends the chain on stage
@@ -94,16 +94,10 @@ def _applying(world: World, backend: Backend) -> Callable[[], float]:
     world.on_node("sh", "-ec", f"mkdir -p {_LINKS}; {'; '.join(plain)}; cat > /run/lab/wanted", stdin="\n".join([*lines, ""]))
     given = {**environment(), "PATH": f"{_LINKS}:{os.environ['PATH']}:/usr/sbin:/sbin"}
 
-    def run() -> None:
-        argv = [*world.entering(), program, "-t", "60", "/run/lab/wanted"]
-        done = subprocess.run(argv, input="y\n", capture_output=True, text=True, check=False, env=given)
-        if done.returncode:
-            raise NotMeasured(
-                f"iptables-apply ended with exit code {done.returncode}: {done.stdout[-200:]}{done.stderr[-200:]}"
-            )
+    argv = [*world.entering(), program, "-t", "60", "/run/lab/wanted"]
 
     def apply() -> float:
-        took = milliseconds(run)
+        took = milliseconds(lambda: perform(argv, "y\n", given))
         world.on_node(f"iptables-{backend}", "-w", "-D", "INPUT", *_FLOW)
         return took
 

@@ -5,7 +5,6 @@ ask at once, and raw asyncio makes ten thousand connects from the same pod besid
 """
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,10 +14,11 @@ from threading import Event, Thread
 from agent.lab.topology import NODE
 from agent.model.ruleset import Backend
 from tests.bench import references
-from tests.bench.results import Claim, Effort, NotMeasured, Row
+from tests.bench.client import Client
+from tests.bench.results import Claim, Effort, Row
 from tests.bench.sampling import Measure, interleave, milliseconds
 from tests.bench.tree import descriptors, threads
-from tests.bench.world import Client, World, environment, node_client, staged
+from tests.bench.world import World, perform, staged
 from tests.lab.staged import command_line
 
 _CROWD = (sys.executable, "-P", "-m", "tests.bench.crowd")
@@ -45,7 +45,7 @@ def measure(effort: Effort) -> Row:
 
         def asks_stock() -> float:
             argv = [*world.entering(), *_CROWD, "ask", str(references.UVICORN_PORT), str(effort.askers)]
-            return _watched(lambda: node_client(world, references.UVICORN_PORT), alive["uvicorn"], argv, {})
+            return _watched(lambda: world.node_client(references.UVICORN_PORT), alive["uvicorn"], argv, {})
 
         subjects = {"asking kubereach": asks, "raw asyncio connects": connects, "asking stock uvicorn": asks_stock}
         measures = interleave(subjects, effort.rounds)
@@ -93,10 +93,7 @@ def _knock(client: Callable[[], Client], times: list[float], over: Event) -> Non
 
 
 def _crowd(argv: list[str], ended: dict[str, int]) -> float:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment())
-    if done.returncode:
-        raise NotMeasured(f"the crowd ended with exit code {done.returncode}: {done.stderr[-200:]}")
-    said = json.loads(done.stdout)
+    said = json.loads(perform(argv))
     for name, count in said["ended"].items():
         ended[name] = ended.get(name, 0) + count
     return float(said["ms"])

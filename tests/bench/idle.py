@@ -9,10 +9,11 @@ from threading import Event, Thread
 
 from agent.model.ruleset import Backend
 from tests.bench import references
+from tests.bench.client import Client
 from tests.bench.results import Claim, Effort, Row
 from tests.bench.sampling import Measure
 from tests.bench.tree import cpu_seconds
-from tests.bench.world import Client, staged
+from tests.bench.world import staged
 
 _INTERVAL = 30.0
 

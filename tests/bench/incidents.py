@@ -3,9 +3,10 @@
 import time
 
 from agent.lab.incidents import firewall
+from tests.bench.client import Client
 from tests.bench.results import Effort, Row
 from tests.bench.sampling import Measure, milliseconds
-from tests.bench.world import Client, staged
+from tests.bench.world import staged
 
 _WARM_UP, _PAUSE = 2, 1.2
 

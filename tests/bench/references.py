@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.lab.topology import NODE
+from tests.bench.client import Client
 from tests.bench.machine import search_path
 from tests.bench.results import NotMeasured
-from tests.bench.world import Client, World, beside, node_client
+from tests.bench.world import World, beside
 
 BLACKBOX, NODE_EXPORTER = "prometheus-blackbox-exporter", "prometheus-node-exporter"
 PROBE = f"/probe?target={NODE.address}:10250&module=tcp_connect"
@@ -44,7 +45,7 @@ def node_exporter(world: World) -> Iterator[tuple[Client, int]]:
     """node_exporter on the node with what it collects by default."""
     argv = [tool(NODE_EXPORTER), f"--web.listen-address=127.0.0.1:{_EXPORTER_PORT}", "--log.level=error"]
     with beside(world, argv, port=_EXPORTER_PORT) as pid:
-        yield node_client(world, _EXPORTER_PORT), pid
+        yield world.node_client(_EXPORTER_PORT), pid
 
 
 @contextlib.contextmanager
@@ -52,7 +53,7 @@ def uvicorn(world: World) -> Iterator[tuple[Client, int]]:
     """uvicorn as it comes, with FastAPI and two routes of its own."""
     argv = [sys.executable, "-P", "-m", "tests.bench.stock", str(UVICORN_PORT)]
     with beside(world, argv, port=UVICORN_PORT) as pid:
-        yield node_client(world, UVICORN_PORT), pid
+        yield world.node_client(UVICORN_PORT), pid
 
 
 def probe(client: Client, *, open_path: bool) -> None:

@@ -13,12 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from agent.host import namespaces
 from agent.lab.inside import SETTINGS
 from agent.lab.sandbox import Sandbox
 from agent.lab.topology import CNI_DIR, ETC_DIR, METRICS_SERVER, NODE, STATE_DIR
@@ -26,6 +23,7 @@ from agent.model.access import Access
 from agent.model.codec import to_plain
 from agent.model.ruleset import Backend
 from agent.model.settings import Settings
+from tests.bench.client import PATIENCE, Client, connect, in_namespace
 from tests.bench.machine import search_path
 from tests.bench.results import NotMeasured
 from tests.lab.kube_shape import kube_proxy
@@ -33,47 +31,6 @@ from tests.lab.staged import command_line, parent_of, pids, runs
 
 PYTHON = (sys.executable, "-P", "-m")
 BROKER = "agent.host.broker"
-# Longer than any one thing here may take: restoring and reading 100,000 rules takes seconds.
-PATIENCE = 120.0
-
-
-class Client:
-    """One connection that is kept, whoever answers at its other end: the same for us and for those we are measured beside."""
-
-    def __init__(self, connect: Callable[[], socket.socket]) -> None:
-        self._connection = http.client.HTTPConnection("localhost")
-        self._connection.connect = self._open  # type: ignore[method-assign]  # the socket may be of another namespace
-        self._connect = connect
-
-    def ask(self, method: str, path: str, body: dict[str, object] | None = None) -> tuple[int, bytes]:
-        """Status and content of the answer. Raises `OSError`, `http.client.HTTPException`."""
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if content else {}
-        try:
-            return self._once(method, path, content, headers)
-        except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-            return self._once(method, path, content, headers)  # servers hang up on a connection that is idle for some seconds
-
-    def diagnose(self) -> dict[str, Any]:
-        """The report of a new look."""
-        status, content = self.ask("POST", "/v1/diagnoses", {})
-        answer = json.loads(content)
-        if status != http.client.CREATED or not answer.get("report"):
-            raise NotMeasured(f"a diagnosis ended with HTTP {status}: {answer.get('detail') or answer.get('error')}")
-        report: dict[str, Any] = answer["report"]
-        return report
-
-    def _once(self, method: str, path: str, content: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        try:
-            self._connection.request(method, path, content, headers)
-            response = self._connection.getresponse()
-            return response.status, response.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()  # else it waits for the answer to this one for ever
-            raise
-
-    def _open(self) -> None:
-        self._connection.sock = self._connect()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +42,19 @@ class World:
 
     def client(self) -> Client:
         """A client of kubereach."""
-        return Client(lambda: socket.create_connection(("127.0.0.1", self.port), PATIENCE))
+        return Client(lambda: connect(self.port))
 
     def pod_client(self, port: int) -> Client:
         """A client of what listens on the loopback of metrics-server's pod."""
-        path = f"/proc/{self.broker}/root{METRICS_SERVER.namespace}"
+        return Client(in_namespace(f"/proc/{self.broker}/root{METRICS_SERVER.namespace}", port))
 
-        def connect() -> socket.socket:
-            return namespaces.inside(
-                path, Path(path).stat().st_ino, lambda: socket.create_connection(("127.0.0.1", port), PATIENCE)
-            )
-
-        return Client(connect)
+    def node_client(self, port: int) -> Client:
+        """A client of what listens on the node's own loopback."""
+        return Client(in_namespace(f"/proc/{self.broker}/ns/net", port))
 
     def on_node(self, *argv: str, stdin: str = "") -> str:
         """Runs a program on the node, among its processes; returns what it prints. Raises `NotMeasured`."""
-        done = subprocess.run(
-            [*self.entering(), *argv], input=stdin, capture_output=True, text=True, check=False, env=environment()
-        )
-        if done.returncode:
-            said = " ".join((done.stderr.strip().splitlines() or ["it said nothing"])[-1].split())
-            raise NotMeasured(f"{' '.join(argv[:4])} ended with exit code {done.returncode}: {said[:200]}")
-        return done.stdout
+        return perform([*self.entering(), *argv], stdin)
 
     def entering(self, *, pod: bool = False, processes: bool = True) -> tuple[str, ...]:
         """What comes before a command line that is to run on the node, or in the pod's network."""
@@ -151,7 +99,8 @@ def staged(
 @contextlib.contextmanager
 def beside(world: World, argv: Sequence[str], *, pod: bool = False, port: int) -> Iterator[int]:
     """Runs a server on the node, or in the pod's network, until the end; yields its pid once it answers on `port`."""
-    prefix = world.entering(pod=pod, processes=False)
+    # It must not outlive a bench that was killed.
+    prefix = (*world.entering(pod=pod, processes=False), "setpriv", "--pdeathsig", "KILL", "--")
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen([*prefix, *argv], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment()) as child,
@@ -161,6 +110,20 @@ def beside(world: World, argv: Sequence[str], *, pod: bool = False, port: int) -
             yield child.pid
         finally:
             child.terminate()
+
+
+def perform(argv: Sequence[str], stdin: str = "", env: Mapping[str, str] | None = None) -> str:
+    """Runs a program to its end; returns what it prints. Raises `NotMeasured` where it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, check=False, env=env or environment(), timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotMeasured(f"{_tail(argv)} took more than {PATIENCE:g} s") from error
+    if done.returncode:
+        said = " ".join((done.stderr.strip().splitlines() or ["it said nothing"])[-1].split())
+        raise NotMeasured(f"{_tail(argv)} ended with exit code {done.returncode}: {said[:200]}")
+    return done.stdout
 
 
 def nat_rules(services: int, *, elsewhere: bool = True) -> str:
@@ -181,6 +144,10 @@ def descendants(root: int) -> list[int]:
     while grown := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= grown
     return sorted(found)
+
+
+def _tail(argv: Sequence[str]) -> str:
+    return " ".join(argv)[-60:]
 
 
 def _serving(listener: socket.socket, *, allow_fix: bool, interval: float, front: str, log: str) -> list[str]:
@@ -216,7 +183,7 @@ def _await_broker(before: set[int]) -> int:
 
 
 def _await_port(world: World, child: "subprocess.Popen[bytes]", port: int, *, pod: bool) -> None:
-    client = world.pod_client(port) if pod else node_client(world, port)
+    client = world.pod_client(port) if pod else world.node_client(port)
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and child.poll() is None:
         try:
@@ -226,13 +193,3 @@ def _await_port(world: World, child: "subprocess.Popen[bytes]", port: int, *, po
         else:
             return
     raise NotMeasured(f"nothing answers on port {port}")
-
-
-def node_client(world: World, port: int) -> Client:
-    """A client of what listens on the node's own loopback."""
-    path = f"/proc/{world.broker}/ns/net"
-    return Client(
-        lambda: namespaces.inside(
-            path, Path(path).stat().st_ino, lambda: socket.create_connection(("127.0.0.1", port), PATIENCE)
-        )
-    )
