@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from http.client import HTTPException
@@ -35,6 +35,8 @@ ROWS: Mapping[str, Measuring] = {
     "P16": churn.measure,
 }
 PRINTED = {"incidents": incidents.measure}
+# What may go wrong with one row, and is no reason to lose the others.
+FAILURES = (NotMeasured, LabError, OSError, HTTPException)
 # Quick ones whose ratio says something about our own code on any machine.
 SHORT = ("P1", "P5", "P8")
 
@@ -61,28 +63,37 @@ def main() -> int:
     if busy and not asked.anyway:
         print(f"not measured: {busy} (--anyway measures all the same, not to be quoted)", file=sys.stderr)
         return 2
+    kept = read()
+    if asked.short and (kept is None or kept.not_quotable):
+        print("nothing to compare with: no run that may be quoted is kept", file=sys.stderr)
+        return 2
     names = asked.rows or (SHORT if asked.short else [*ROWS, WATCHING])
     effort = SMALL if asked.small else Effort(rounds=3) if asked.short else Effort()
     why = busy or ("sizes and repeats are small" if asked.small else "")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends its labs with it
     run = Run(machine=here, rounds=effort.rounds, not_quotable=why, rows=_measure(names, effort))
     print(table(run))
-    if asked.short:
-        return _compare(run)
+    if asked.short and kept:
+        return _compare(kept, run)
     if not asked.small and not set(names) & set(PRINTED):
-        _keep(run, complete=not asked.rows)
+        _keep(kept, run, complete=not asked.rows)
     return 1 if any(not row.measures for row in run.rows) else 0
 
 
-def _measure(names: list[str] | tuple[str, ...], effort: Effort) -> tuple[Row, ...]:
+def _measure(names: Sequence[str], effort: Effort) -> tuple[Row, ...]:
     rows = []
     with ExitStack() as stack:
-        watching = stack.enter_context(Idle(effort)) if WATCHING in names else None
+        watching: Measuring | None = None
+        if WATCHING in names:
+            try:
+                watching = stack.enter_context(Idle(effort)).finish
+            except FAILURES as error:
+                rows.append(_lost(WATCHING, error))
         for name in names:
             if name != WATCHING:
                 rows.append(_one(name, {**ROWS, **PRINTED}[name], effort))
         if watching:
-            rows.append(_one(WATCHING, lambda _: watching.finish(), effort))
+            rows.append(_one(WATCHING, watching, effort))
     return ordered(rows)
 
 
@@ -91,31 +102,30 @@ def _one(name: str, measuring: Measuring, effort: Effort) -> Row:
     start = time.monotonic()
     try:
         row = measuring(effort)
-    except (NotMeasured, LabError, OSError, HTTPException) as error:
-        row = Row(id=name, what=(measuring.__doc__ or name).split("\n")[0], lost=(str(error),))
+    except FAILURES as error:
+        row = _lost(name, error)
     print(f"{name}: {time.monotonic() - start:.0f} s, load {machine.load()}", file=sys.stderr, flush=True)
     return replace(row, load=machine.load())
 
 
-def _keep(run: Run, *, complete: bool) -> None:
-    old = read()
+def _lost(name: str, error: Exception) -> Row:
+    return Row(id=name, what="", lost=(f"{error}" or type(error).__name__,))
+
+
+def _keep(old: Run | None, run: Run, *, complete: bool) -> None:
     found = run if complete else merged(old, run)
-    if complete or (found is not run and old is not None):
+    if complete or found is not run:
         write(found)
     else:
         print("not written: the kept run is of another commit or worth; `make bench` measures all rows", file=sys.stderr)
 
 
-def _compare(run: Run) -> int:
-    old = read()
-    if old is None or old.not_quotable:
-        print("nothing to compare with: no run that may be quoted is kept", file=sys.stderr)
-        return 2
-    if not compared(old, run):
+def _compare(old: Run, new: Run) -> int:
+    if not compared(old, new):
         print("nothing to compare with: the kept run has none of these ratios", file=sys.stderr)
         return 2
-    found = worsened(old, run)
-    print("\n".join(found) or f"{compared(old, run)} ratios are no more than a third worse than in docs/performance.json")
+    found = worsened(old, new)
+    print("\n".join(found) or f"{compared(old, new)} ratios are no more than a third worse than in docs/performance.json")
     return 1 if found else 0
 
 

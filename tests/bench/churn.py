@@ -9,7 +9,7 @@ from tests.bench.results import Claim, Effort, NotMeasured, Row
 from tests.bench.sampling import interleave, milliseconds
 from tests.bench.world import World, nat_rules, staged
 
-_EACH = 2
+_EACH = 1
 _EVERY = 1.0
 
 

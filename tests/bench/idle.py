@@ -41,7 +41,7 @@ class Idle:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def finish(self) -> Row:
+    def finish(self, _: Effort) -> Row:
         """The row, once the time is over."""
         time.sleep(max(0.0, self._effort.idle_seconds - (time.monotonic() - self._start)))
         seconds = time.monotonic() - self._start

@@ -48,7 +48,7 @@ class Effort:
     services: tuple[int, ...] = (13, 125, 1250, 12500)  # of eight rules each: 100, 1,000, 10,000, 100,000
     whole: int = 6250  # services of the whole reading: 50,000 rules
     churned: int = 5000
-    diagnoses: int = 500
+    diagnoses: int = 300
     askers: int = 10000
     idle_seconds: float = 600.0
 
