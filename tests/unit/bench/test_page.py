@@ -61,6 +61,17 @@ def test_only_the_place_for_the_table_changes() -> None:
         page_with("no table here", RUN)
 
 
+def test_a_run_is_read_as_it_was_written(tmp_path, monkeypatch) -> None:
+    data, text = tmp_path / "performance.json", tmp_path / "performance.md"
+    text.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    monkeypatch.setattr(page, "DATA", data)
+    monkeypatch.setattr(page, "PAGE", text)
+    run = replace(RUN, rows=(replace(ROW, claims=(RATIO, replace(RATIO, limit=None))), Row(id="P4", what="", lost=("why",))))
+    page.write(run)
+    assert page.read(data) == run
+    assert text.read_text() == page_with(f"before\n{BEGIN}\n{END}\nafter\n", run)
+
+
 def test_a_page_without_a_run_says_so() -> None:
     assert "make bench" in page_with(f"{BEGIN}\n{END}", None)
 
