@@ -23,7 +23,11 @@ _SAVES = (LEGACY_SAVE, LEGACY_SAVE6, NFT_SAVE, NFT_SAVE6)
 
 
 def rank(pods: Sequence[Pod], processes: Processes, namespaces: Sequence[Namespace]) -> tuple[Pod, ...]:
-    """The pods with what is known of each, the best first, and otherwise in the order in which they are given."""
+    """The pods with what is known of each, the best first, and otherwise in the order in which they are given.
+
+    Where the API lists any of them the others are left out: something else has such an address, a container of another runtime
+    or of a cluster beside this one, and what it meets is no word of this node's pods.
+    """
     servers = {process.namespace for process in processes.processes if process.name == METRICS_SERVER and process.namespace}
     nat = {namespace.inode: namespace.nat for namespace in namespaces}
     known = (
@@ -34,7 +38,8 @@ def rank(pods: Sequence[Pod], processes: Processes, namespaces: Sequence[Namespa
         )
         for pod in pods
     )
-    return tuple(sorted(known, key=_place))
+    ranked = tuple(sorted(known, key=_place))
+    return tuple(pod for pod in ranked if pod.listed) or ranked
 
 
 def prefer(identity: Identity, node: Node, firewall: Firewall) -> Identity:
@@ -54,13 +59,12 @@ def prefer(identity: Identity, node: Node, firewall: Firewall) -> Identity:
     return replace(identity, pods=tuple(pods), facts=(*identity.facts, *facts))
 
 
-def _place(pod: Pod) -> tuple[bool, bool, bool, bool]:
+def _place(pod: Pod) -> tuple[bool, bool, bool]:
     """Where a pod belongs; pods of one place stay in their order.
 
-    What the API does not list may be no pod at all. A redirected pod's connect may be answered by its proxy: it is behind
-    others even where it is metrics-server's.
+    A redirected pod's connect may be answered by its proxy: it is behind others even where it is metrics-server's.
     """
-    return not pod.listed, bool(pod.redirected), not pod.name, bool(pod.bound)
+    return bool(pod.redirected), not pod.name, bool(pod.bound)
 
 
 def _redirected(chains: Sequence[str]) -> str:

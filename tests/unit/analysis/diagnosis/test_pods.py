@@ -37,11 +37,16 @@ def api(*pods: PodObject, cidr: str = "10.9.1.0/24") -> NodeObject:
     return NodeObject(name="n1", addresses=(("InternalIP", "192.0.2.10"),), pod_cidrs=(cidr,), pods=pods)
 
 
-def test_the_apis_pods_come_first_then_named_namespaces_then_any() -> None:
+def test_the_apis_pods_are_the_pods_and_without_it_named_namespaces_come_before_any() -> None:
     here = node(pod(1, "10.9.1.2", "/proc/9/ns/net"), pod(2, "10.9.1.3"), pod(3, "10.9.1.4"))
     known = PodObject(namespace="default", name="web", addresses=("10.9.1.4",))
     found = identify(here, Processes(), api(known), Settings())
-    assert [item.address for item in found.pods] == ["10.9.1.4", "10.9.1.3", "10.9.1.2"]
+    assert [item.address for item in found.pods] == ["10.9.1.4"]
+    assert [item.address for item in identify(here, Processes(), api(), Settings()).pods] == [
+        "10.9.1.3",
+        "10.9.1.4",
+        "10.9.1.2",
+    ]
     assert "default/web" in next(fact.source for fact in found.facts if fact.value == "10.9.1.4")
 
 

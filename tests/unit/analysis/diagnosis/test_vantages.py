@@ -39,9 +39,9 @@ def test_without_anything_special_the_order_stays():
     assert rank((C, A, B), Processes(), ()) == (C, A, B)
 
 
-def test_what_the_api_does_not_list_is_behind_what_it_lists():
+def test_what_the_api_does_not_list_is_no_pod_where_it_lists_any():
     seen = Processes(processes=(Process(pid=7, name="metrics-server", namespace=6),))
-    assert addresses(rank((C, replace(A, listed=True)), seen, ())) == [A.address, C.address]
+    assert addresses(rank((C, replace(A, listed=True), replace(B, listed=True)), seen, ())) == [A.address, B.address]
 
 
 def test_a_pod_that_is_bound_is_bound_in_all_its_addresses():
