@@ -12,9 +12,9 @@ from agent.host import command
 from agent.host.namespaces import Directory
 from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Problem, Reading
 
-# A pod has a handful of rules; who has this many to list wants to keep us waiting.
+# A pod has a handful of rules, a mesh a hundred (20 KiB); who has more than this to list wants to keep us waiting.
 _DEADLINE = 3.0
-_LIMIT = 8 * 1024 * 1024
+_LIMIT = 1024 * 1024
 _LISTS = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
 _FAMILY = re.compile(r'"table":\s*\{"family":\s*"(\w+)"')
 

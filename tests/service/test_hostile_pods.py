@@ -14,7 +14,7 @@ HOOK = "add table ip x\nadd chain ip x out { type filter hook output priority 0;
 
 
 def many_rules():
-    """More than are read of a pod (8 MiB, 3 s), each with a long comment."""
+    """More than are read of a pod (1 MiB, 3 s), each with a long comment."""
     said = "y" * 120
     rules = (f'add rule ip x out tcp dport {1 + number % 9000} counter comment "{said}"\n' for number in range(60_000))
     return HOOK + "".join(rules)
