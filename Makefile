@@ -27,6 +27,7 @@ system:
 $(STAMP): pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m compileall -q agent
 	@touch $@
 
 fmt: setup ## format the code

@@ -13,8 +13,6 @@ from agent.model.explanation import Verdict
 from agent.model.report import State
 from agent.model.ruleset import Backend
 
-by_name = pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.name)
-
 
 def rules_of(text: str, chain: str) -> list[str]:
     return re.findall(rf"^-A {chain} (.*)$", text, re.MULTILINE)
@@ -33,63 +31,65 @@ def test_names_are_unique_and_kebab_case():
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
 
 
-@by_name
-def test_a_story_is_one_line_that_ends_in_a_full_stop(incident: Incident):
-    assert "\n" not in incident.story
-    assert incident.story.endswith(".")
+def test_a_story_is_one_line_that_ends_in_a_full_stop():
+    for incident in INCIDENTS:
+        assert "\n" not in incident.story, incident.name
+        assert incident.story.endswith("."), incident.name
 
 
-@by_name
-def test_the_expected_cause_is_one_that_the_catalogue_has(incident: Incident):
-    assert (incident.expect.code in CATALOG) is (incident.expect.state is not State.REACHABLE)
+def test_the_expected_cause_is_one_that_the_catalogue_has():
+    for incident in INCIDENTS:
+        assert (incident.expect.code in CATALOG) is (incident.expect.state is not State.REACHABLE), incident.name
 
 
-@by_name
-def test_a_healthy_node_has_a_name_that_says_so(incident: Incident):
-    fine = incident.expect.state is State.REACHABLE
-    assert fine is ("healthy" in incident.name)
-    assert fine is incident.story.startswith(("Nothing is wrong", "Both IP versions are open"))
+def test_a_healthy_node_has_a_name_that_says_so():
+    for incident in INCIDENTS:
+        fine = incident.expect.state is State.REACHABLE
+        assert fine is ("healthy" in incident.name), incident.name
+        assert fine is incident.story.startswith(("Nothing is wrong", "Both IP versions are open")), incident.name
 
 
-@by_name
-def test_pod_networks_and_files_are_the_nodes_own(incident: Incident):
-    assert all(ip_network(cidr) for cidr in incident.pod_cidrs)
-    assert ("6" in incident.stack) is any(":" in cidr for cidr in incident.pod_cidrs)
-    assert all(not path.startswith("/") for path, _ in incident.etc)
+def test_pod_networks_and_files_are_the_nodes_own():
+    for incident in INCIDENTS:
+        assert all(ip_network(cidr) for cidr in incident.pod_cidrs), incident.name
+        assert ("6" in incident.stack) is any(":" in cidr for cidr in incident.pod_cidrs), incident.name
+        assert all(not path.startswith("/") for path, _ in incident.etc), incident.name
 
 
-@by_name
-def test_whoever_is_blocked_by_a_rule_names_it(incident: Incident):
-    assert (incident.expect.decider is not None) is (incident.expect.verdict in (Verdict.DROP, Verdict.REJECT))
+def test_whoever_is_blocked_by_a_rule_names_it():
+    for incident in INCIDENTS:
+        assert (incident.expect.decider is not None) is (incident.expect.verdict in (Verdict.DROP, Verdict.REJECT)), (
+            incident.name
+        )
 
 
-@by_name
-def test_the_deciding_rule_stands_where_it_is_said_to(incident: Incident):
-    decider = incident.expect.decider
-    for backend, rules in incident.rules.items():
-        text = text_of(rules, backend, incident)
-        if decider is None or f"*{decider.table}\n" not in text:
-            continue
-        if decider.rule_number is None:
-            assert f":{decider.chain} DROP" in text
-        else:
-            assert re.search("-j (REJECT|DROP)", rules_of(text, decider.chain)[decider.rule_number - 1])
+def test_the_deciding_rule_stands_where_it_is_said_to():
+    for incident in INCIDENTS:
+        decider = incident.expect.decider
+        for backend, rules in incident.rules.items():
+            text = text_of(rules, backend, incident)
+            if decider is None or f"*{decider.table}\n" not in text:
+                continue
+            if decider.rule_number is None:
+                assert f":{decider.chain} DROP" in text, incident.name
+            else:
+                assert re.search("-j (REJECT|DROP)", rules_of(text, decider.chain)[decider.rule_number - 1]), incident.name
 
 
-@by_name
-def test_the_rule_that_stops_the_answer_stands_where_it_is_said_to(incident: Incident):
-    stopper = incident.expect.reply
-    if stopper is not None:
-        assert incident.expect.verdict is Verdict.ACCEPT
+def test_the_rule_that_stops_the_answer_stands_where_it_is_said_to():
+    for incident in INCIDENTS:
+        stopper = incident.expect.reply
+        if stopper is not None:
+            assert incident.expect.verdict is Verdict.ACCEPT, incident.name
+            for rules in incident.rules.values():
+                written = re.findall(rf"^-A {stopper.chain} (.*)$", rules.legacy + rules.nft, re.MULTILINE)
+                assert written[(stopper.rule_number or 0) - 1].endswith("-j DROP"), incident.name
+
+
+def test_pods_are_masqueraded_by_exactly_one_backend():
+    for incident in INCIDENTS:
         for rules in incident.rules.values():
-            written = re.findall(rf"^-A {stopper.chain} (.*)$", rules.legacy + rules.nft, re.MULTILINE)
-            assert written[(stopper.rule_number or 0) - 1].endswith("-j DROP")
-
-
-@by_name
-def test_pods_are_masqueraded_by_exactly_one_backend(incident: Incident):
-    for rules in incident.rules.values():
-        assert (rules.legacy + rules.nft).count("-j MASQUERADE") == 1
+            assert (rules.legacy + rules.nft).count("-j MASQUERADE") == 1, incident.name
 
 
 def test_the_default_is_nft_where_there_is_a_choice():
