@@ -13,12 +13,13 @@ FOLDER = Path(__file__).parent / "cases"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One case. `about` says in a sentence what it holds the model to."""
+    """One case. `about` says in a sentence what it holds the model to; `undecided`: that no reader of the rules can know."""
 
     name: str
     about: str
     firewall: Firewall
     shots: tuple[Shot, ...]
+    undecided: bool = False
 
 
 def read_cases() -> list[Kept]:
@@ -27,7 +28,7 @@ def read_cases() -> list[Kept]:
     for path in sorted(FOLDER.glob("*.json")):
         plain = json.loads(path.read_text(encoding="utf-8"))
         shots = tuple(read_shot(each) for each in plain["shots"])
-        found.append(Kept(path.stem, plain["about"], read_plain(plain["firewall"]), shots))
+        found.append(Kept(path.stem, plain["about"], read_plain(plain["firewall"]), shots, plain.get("undecided", False)))
     return found
 
 

@@ -24,8 +24,9 @@ from tests.lab.kernel_truth import READ, Kernel, read
 Place = tuple[str, str, str, str, int | None]
 SCRIPT = ("-m", "tests.differential.judge")
 # Why a firewall without limits and the like may leave the model undecided: whether conntrack is at work where no rule asks for
-# it; what NAT did to a packet on its way out, before it came back by lo; to which of an interface's addresses REDIRECT goes.
-_STATE = ("only under conntrack", "ct status", "the packet's daddr")
+# it; what NAT did to a packet on its way out, before it came back by lo; to which of an interface's addresses REDIRECT goes;
+# what nft joined and lists apart.
+_STATE = ("only under conntrack", "ct status", "the packet's daddr", "nft may have joined this test")
 _AWAY = (Hook.OUTPUT, Hook.FORWARD, Hook.POSTROUTING)
 
 

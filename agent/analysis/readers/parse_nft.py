@@ -6,11 +6,12 @@ never raises: what is not understood is in `problems`, and a rule that is not un
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from reprlib import Repr
 from typing import Any
 
 from agent.analysis.readers.nft_matches import Sets
+from agent.analysis.readers.nft_neighbours import doubt, find_joined, together
 from agent.analysis.readers.nft_statements import read_statement
 from agent.analysis.readers.nft_text import render_rule
 from agent.model.packet import Field
@@ -110,19 +111,36 @@ class _Reader:
         statements: list[Statement] = []
         seen: set[Statement] = set()
         try:
-            for each in items:
-                for one in read_statement(each, sets, names):
-                    if not _is_hidden(one):
-                        statements.append(one)
-                    elif one not in seen:  # tests that nft hides come back with every key: one of a kind is enough
-                        seen.add(one)
-                        statements.append(one)
+            for one in _statements(items, sets, names):
+                if not _is_hidden(one):
+                    statements.append(one)
+                elif one not in seen:  # tests that nft hides come back with every key: one of a kind is enough
+                    seen.add(one)
+                    statements.append(one)
             text = render_rule(items, comment)
         except RecursionError:
             text, why = "", "the rule nests deeper than nft writes"
             statements = [Forget((Field.MARK, Field.CT_MARK), text, why), Unclear(text, why)]
         known_handle = handle if isinstance(handle, int) else None
         return Rule(number, text, tuple(statements), known_handle, _counter(items), comment)
+
+
+def _statements(items: Sequence[Any], sets: Sets, names: frozenset[str]) -> Iterator[Statement]:
+    """A rule's expressions in their order, those that nft may have joined with the doubt that this leaves."""
+    groups = {index: group for group in find_joined(items) for index in group}
+    met: dict[frozenset[int], list[Statement]] = {}
+    for index, item in enumerate(items):
+        group, found = groups.get(index), read_statement(item, sets, names)
+        if group is None:
+            yield from found
+            continue
+        *implied, test = found  # a match is a test at least
+        yield from implied
+        yield doubt(test)
+        tests = met.setdefault(group, [])
+        tests.append(test)
+        if len(tests) == len(group):
+            yield from together(tests)
 
 
 def _is_hidden(statement: Statement) -> bool:
