@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.browser.driving import start
+from tests.browser.driving import complaints, start
 
 
 @pytest.fixture(scope="module")
@@ -13,3 +13,9 @@ def browser() -> Iterator[WebDriver]:
     driver = start()
     yield driver
     driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(browser: WebDriver) -> None:
+    """What the browser complained of in the test before is no complaint about this one: its log goes on."""
+    complaints(browser)

@@ -162,4 +162,4 @@ def test_what_json_can_nest_and_python_cannot_follow_may_do_anything() -> None:
         )
         for rule in (rule for table in ruleset.tables for chain in table.chains for rule in chain.rules):
             assert isinstance(rule.statements[-1], Unclear)
-        assert ruleset.problems
+        assert ruleset.unread

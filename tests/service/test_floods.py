@@ -133,7 +133,8 @@ def raw(service, text):
     with socket.create_connection(("127.0.0.1", service.port), 5) as plain, contextlib.ExitStack() as stack:
         sock = plain if service.scheme == "http" else stack.enter_context(CONTEXT.wrap_socket(plain))
         received = b""
-        with contextlib.suppress(TimeoutError, ConnectionError):
+        # Who is hung up on while still sending hears of it as a reset, and under TLS as an end without a farewell.
+        with contextlib.suppress(TimeoutError, ConnectionError, ssl.SSLEOFError):
             sock.sendall(text)
             while part := sock.recv(65536):
                 received += part

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from threading import Event, Thread
 
 from agent.host.errors import FixRefused
@@ -19,6 +20,8 @@ from tests.lab.fixing import rig
 
 # Rules, and writes between two looks: few, so that each write is quick.
 ROUND = 25
+# So many times the writes that were asked for may be made while the other side waits for its turn.
+_PATIENCE = 20
 _IPTC = """
 import os
 from agent.host.iptc_worker import find_extensions
@@ -47,25 +50,26 @@ def run(backend: str, writes: int, writer: str) -> dict[str, object]:
     if writer == "kubereach":
         thread = Thread(target=_ours, args=(backend, over, mine))
         thread.start()
-        made, lost, failed = _foreign(backend, writes)
+        made, lost, failed = _foreign(backend, writes, lambda: bool(mine["ours"]))
         over.set()
         thread.join()
     else:
         with subprocess.Popen([sys.executable, "-c", _IPTC], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
-            made, lost, failed = _foreign(backend, writes)
+            made, lost, failed = _foreign(backend, writes, lambda: True)
             other.kill()
     return {"foreign": made, "foreign lost": lost, "foreign failed": failed, **mine, "seconds": round(time.monotonic() - began)}
 
 
-def _foreign(backend: str, writes: int) -> tuple[int, int, int]:
+def _foreign(backend: str, writes: int, answered: Callable[[], bool]) -> tuple[int, int, int]:
     """Replaces rules one by one, so that their number stays the same: what libiptc and the kernel could not notice.
 
+    Goes on until the other side, which has to find a gap between two writes, has `answered` with one of its own.
     How many writes were made, were not there at the next look, and were refused by the tool itself.
     """
     for number in range(ROUND):
         rig.iptables(backend, "-A", "FOREIGN", "-s", f"10.0.0.{number + 1}/32", "-j", "RETURN")
     made = lost = failed = 0
-    while made < writes:
+    while made < writes or (made < _PATIENCE * writes and not answered()):
         wanted = []
         for number in range(1, ROUND + 1):
             source = f"10.{made // 60000 + 1}.{made // 250 % 250}.{number}/32"
