@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import threading
@@ -70,6 +71,8 @@ def ended(pid: int) -> bool:
 
 
 def descriptors() -> int:
+    """Those that are held; what only waits for the collector, a test's before, is not."""
+    gc.collect()
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
@@ -262,4 +265,4 @@ def test_a_worker_that_cannot_be_started_for_want_of_processes_says_so(
     workers.warm(PROCESSES)
     with pytest.raises(WorkerError, match="could not be started: Resource temporarily unavailable"):
         workers.ask(PROCESSES, {}, Processes)
-    assert descriptors() == before
+    assert descriptors() <= before
