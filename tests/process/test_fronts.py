@@ -1,10 +1,14 @@
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from agent.host import privilege
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,28 @@ def test_what_forbids_dumps_cannot_be_dumped() -> None:
     code = "import ctypes, agent.host.privilege as p; p.forbid_dumps(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"  # PR_GET_DUMPABLE, prctl(2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_forbids_dumps_is_read_by_root_alone() -> None:
+    """As the front is: another user by the launcher, dumpable as every program is when it starts, then not any more."""
+    (told, tell), (goes_on, go_on) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setresuid(privilege.NOBODY, privilege.NOBODY, privilege.NOBODY)
+        ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which execve(2) does
+        os.write(tell, b"x")
+        os.read(goes_on, 1)
+        privilege.forbid_dumps()
+        os.write(tell, b"x")
+        os.read(goes_on, 1)
+        os._exit(0)
+    owners = []
+    for _ in range(2):
+        os.read(told, 1)
+        owners.append(Path(f"/proc/{child}/environ").stat().st_uid)
+        os.write(go_on, b"x")
+    os.waitpid(child, 0)
+    for descriptor in (told, tell, goes_on, go_on):
+        os.close(descriptor)
+    assert owners == [privilege.NOBODY, 0]  # proc(5)
