@@ -95,8 +95,8 @@ class Template:
         with contextlib.suppress(ConnectionResetError):  # that is an end with a job unread
             self._control.recv(1)
         self._last = self._child.converse(b"", 0.0 if self._closing else _GRACE)
+        self._gone(self)  # first: who hears of the end asks for another one, and must not be given this one again
         self._ended.set()
-        self._gone(self)
         self._control.close()
 
 

@@ -99,6 +99,19 @@ def test_each_job_has_a_process_of_its_own_whose_parent_is_the_one_template(work
     assert all(ended(int(answer[0])) for answer in answers)
 
 
+def test_a_dead_template_is_forgotten_before_anybody_hears_of_its_end(module: str) -> None:
+    class Slow(Workers):
+        def _forget(self, template: Template) -> None:
+            time.sleep(0.3)  # whoever waits for the end has long asked again
+            super()._forget(template)
+
+    workers = Slow()
+    workers.ask(module, {}, Said)
+    os.kill(template(workers, module).pid, signal.SIGKILL)
+    assert workers.ask(module, {}, Said)
+    workers.close()
+
+
 def test_a_worker_holds_no_descriptor_but_its_own(workers: Workers, module: str) -> None:
     _, _, threads, held, _ = workers.ask(module, {}, Said)
     # The input, which nobody writes to; output and errors; the job; and the directory in which it looks.
