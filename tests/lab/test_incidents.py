@@ -1,9 +1,9 @@
 """Each incident, staged for real: what a plain connect meets, what kubereach says over HTTP, and what its command says.
 
-Every variant (incident and backend) is diagnosed once, so that a wrong cause anywhere fails a test; `make accuracy` prints the
+Every variant (incident and backend) is diagnosed, so that a wrong cause anywhere fails a test; `make accuracy` prints the
 same as a table. The basic incidents (`firewall`) go through all of it: HTTP as root and rootless on each backend. The others
-differ from those in rules and wires alone: they are asked over HTTP rootless, which is the narrower privilege, on their default
-backend, and by `kubereach lab run` as root on the other one.
+differ from those in rules and wires alone: they are asked over HTTP on each backend, rootless on the default one, which is the
+narrower privilege, as root on the other, and there by `kubereach lab run` too.
 """
 
 import json
@@ -26,13 +26,15 @@ from tests.lab.staged import KUBEREACH, PRIVILEGES, run, served
 
 BASIC = firewall.INCIDENTS
 OTHERS = tuple(incident for incident in INCIDENTS if incident not in BASIC)
+ON_THE_OTHER = [(one, backend) for one in OTHERS for backend in one.backends if backend is not one.default_backend]
 SERVED = [
     *((incident, backend, privilege) for incident in BASIC for backend in incident.backends for privilege in PRIVILEGES),
     *((incident, incident.default_backend, PRIVILEGES[0 if incident.needs_root else -1]) for incident in OTHERS),
+    *((incident, backend, PRIVILEGES[0]) for incident, backend in ON_THE_OTHER),
 ]
 RUN = [
     *((incident, incident.default_backend) for incident in BASIC),
-    *((incident, backend) for incident in OTHERS for backend in incident.backends if backend is not incident.default_backend),
+    *ON_THE_OTHER,
 ]
 CONNECTED = [
     *((incident, backend) for incident in BASIC for backend in incident.backends),
