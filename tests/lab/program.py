@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ PATIENCE = 120.0
 
 
 def inside(test: Callable[[], None]) -> Callable[[], None]:
-    """Runs the test's body there, with a private /run. Its file must end in `run_body()` where it is the main program."""
+    """Runs the test's body there, with a private /run: as the main program its file calls `body` of what it was told."""
 
     @functools.wraps(test)
     def outside() -> None:
@@ -30,7 +31,7 @@ def sh(*commands: str) -> str:
     """Runs commands that must work, one after the other; the output of the last."""
     said = ""
     for command in commands:
-        done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+        done = subprocess.run(shlex.split(command), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stderr}"
         said = done.stdout
     return said

@@ -1,13 +1,11 @@
 """The twin against a real kernel: rules of every kind on a node made for it, one packet, and what the twin says of it.
 
-Each test runs again as a program inside throwaway namespaces: see `inside`.
+Each test runs again as a program inside throwaway namespaces: see program.py.
 """
 
 import contextlib
 import fcntl
-import functools
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -32,10 +30,10 @@ from agent.model.twin import (
     TwinRule,
     TwinVerdict,
 )
+from tests.lab.program import inside, sh
 
 pytestmark = pytest.mark.lab
 
-NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 SETTINGS = Settings(cni_dirs=(), netns_dirs=("/run/netns",))
 PACKET = TwinRequest(
     firewall="",
@@ -59,28 +57,6 @@ PACKET6 = replace(
     ),
 )
 ACCEPT, DROP, REJECT, UNKNOWN = TwinVerdict
-
-
-def inside(test: Callable[[], None]) -> Callable[[], None]:
-    """Runs the test's body in network, mount and process namespaces of its own, with a private /run."""
-
-    @functools.wraps(test)
-    def outside() -> None:
-        rootless = () if os.geteuid() == 0 else ("--user", "--map-root-user")
-        begin = 'mount -t tmpfs tmpfs /run && exec "$0" "$@"'
-        argv = ["unshare", *rootless, *NAMESPACES, "sh", "-c", begin, sys.executable, "-W", "error", "-m"]
-        argv += ["tests.lab.test_twin_rules", test.__name__]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    outside.__dict__["body"] = test
-    return outside
-
-
-def sh(*commands: str) -> None:
-    for line in commands:
-        done = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
 def ask(broker: Broker, request: TwinRequest = PACKET) -> TwinResult:
