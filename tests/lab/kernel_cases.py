@@ -72,39 +72,6 @@ IPTABLES = [
     Case("ctstatus not assured", "DROP", "filter INPUT -m conntrack ! --ctstatus ASSURED,SEEN_REPLY -j DROP"),
     Case("ctdir original", "DROP", "filter INPUT -m conntrack --ctstate NEW --ctdir ORIGINAL -j DROP"),
     Case("ctdir reply", "ACCEPT", "filter INPUT -m conntrack --ctstate NEW --ctdir REPLY -j DROP"),
-    Case("invalid before conntrack", "DROP", "raw PREROUTING -m conntrack --ctstate INVALID -j DROP"),
-    Case("not new before conntrack", "DROP", "raw PREROUTING -m conntrack ! --ctstate NEW -j DROP"),
-    Case("not dnat before conntrack", "DROP", "raw PREROUTING -m conntrack ! --ctstate DNAT -j DROP"),
-    Case("ctdir before conntrack", "ACCEPT", "raw PREROUTING -m conntrack --ctdir ORIGINAL -j DROP"),
-    Case("loop keeps conntrack", "DROP", "raw PREROUTING -m conntrack --ctstate NEW -j DROP", source="node"),
-    Case("notrack", "DROP", "raw PREROUTING -j CT --notrack\nfilter INPUT -m conntrack --ctstate UNTRACKED -j DROP"),
-    Case(
-        "notrack is not new",
-        "ACCEPT",
-        """
-        raw PREROUTING -j CT --notrack
-        filter INPUT -m conntrack --ctstate NEW -j DROP
-        """,
-    ),
-    Case(
-        "untracked in raw",
-        "DROP",
-        "raw PREROUTING -j CT --notrack\nraw PREROUTING -m conntrack --ctstate UNTRACKED -j DROP",
-    ),
-    Case(
-        "notrack has no connmark",
-        "ACCEPT",
-        "raw PREROUTING -j CT --notrack\nfilter INPUT -m connmark ! --mark 0x5 -j DROP",
-    ),
-    Case(
-        "notrack on lo comes too late",
-        "DROP",
-        """
-        raw PREROUTING -i lo -j CT --notrack
-        filter INPUT -i lo -m conntrack --ctstate NEW -j DROP
-        """,
-        source="node",
-    ),
     # negation, wildcards, ranges
     Case("not source", "ACCEPT", "filter INPUT ! -s 10.244.0.0/16 -j DROP"),
     Case("not other source", "DROP", "filter INPUT ! -s 10.245.0.0/16 -j DROP"),
@@ -191,47 +158,7 @@ IPTABLES = [
         "filter A\nfilter INPUT DROP\nfilter INPUT -g A\nfilter INPUT -j ACCEPT\nfilter A -p udp -j ACCEPT",
     ),
     Case("empty chain", "ACCEPT", "filter A\nfilter INPUT -j A\nfilter INPUT -j ACCEPT\nfilter INPUT -j DROP"),
-    # marks
-    Case(
-        "mark",
-        "DROP",
-        "mangle PREROUTING -j MARK --set-xmark 0x4000/0x4000\nfilter INPUT -m mark --mark 0x4000/0x4000 -j DROP",
-    ),
     Case("no mark", "DROP", "filter INPUT -m mark ! --mark 0x1 -j DROP"),
-    Case(
-        "mark arithmetic",
-        "DROP",
-        """
-        mangle PREROUTING -j MARK --set-xmark 0xff/0xffffffff
-        mangle PREROUTING -j MARK --set-xmark 0x0/0xf
-        mangle PREROUTING -j MARK --set-xmark 0x30/0x0
-        filter INPUT -m mark --mark 0xc0 -j DROP
-        """,
-    ),
-    Case(
-        "connmark",
-        "DROP",
-        """
-        mangle PREROUTING -j CONNMARK --set-xmark 0x7/0xffffffff
-        filter INPUT -m connmark --mark 0x7 -j DROP
-        """,
-    ),
-    Case(
-        "save and restore mark",
-        "DROP",
-        """
-        mangle PREROUTING -j MARK --set-xmark 0x12/0xffffffff
-        mangle PREROUTING -j CONNMARK --save-mark --nfmask 0xffffffff --ctmask 0xffffffff
-        mangle PREROUTING -j MARK --set-xmark 0x0/0xffffffff
-        mangle INPUT -j CONNMARK --restore-mark --nfmask 0xf0 --ctmask 0xf0
-        filter INPUT -m mark --mark 0x10 -j DROP
-        """,
-    ),
-    # other tables
-    Case("raw drop", "DROP", "raw PREROUTING -p tcp -j DROP\nfilter INPUT ACCEPT"),
-    Case("mangle prerouting drop", "DROP", "mangle PREROUTING -i cni0 -j DROP\nfilter INPUT -j ACCEPT"),
-    Case("mangle input drop", "DROP", "mangle INPUT DROP\nfilter INPUT -j ACCEPT"),
-    Case("mangle accept is not final", "DROP", "mangle INPUT -j ACCEPT\nfilter INPUT -j DROP"),
     Case("security drop", "DROP", "filter INPUT -j ACCEPT\nsecurity INPUT -p tcp -j DROP"),
     # address types
     Case("to local", "DROP", "filter INPUT -m addrtype --dst-type LOCAL -j DROP"),
@@ -242,82 +169,6 @@ IPTABLES = [
     Case("to broadcast or multicast", "ACCEPT", "filter INPUT -m addrtype --dst-type BROADCAST,MULTICAST -j DROP"),
     Case("host is local", "DROP", "filter INPUT -m addrtype --src-type LOCAL -j DROP", source="node"),
     Case("packet type", "DROP", "filter INPUT -m pkttype --pkt-type unicast -j DROP"),
-    # NAT
-    Case(
-        "redirect",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -p tcp -m tcp --dport 8080 -j DROP
-        """,
-    ),
-    Case(
-        "redirect leaves the port",
-        "ACCEPT",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -p tcp -m tcp --dport 10250 -j DROP
-        """,
-    ),
-    Case(
-        "redirected is dnat",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -m conntrack --ctstate DNAT -j DROP
-        """,
-    ),
-    Case(
-        "redirect is not for lo",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -p tcp -m tcp --dport 10250 -j DROP
-        """,
-        source="node",
-    ),
-    Case(
-        "dnat to another own address",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j DNAT --to-destination 10.244.4.1:8080
-        filter INPUT -d 10.244.4.1/32 -p tcp -m tcp --dport 8080 -m conntrack --ctstate DNAT -j DROP
-        """,
-    ),
-    Case(
-        "dnat to the same place changes nothing",
-        "ACCEPT",
-        """
-        nat PREROUTING -p tcp -j DNAT --to-destination 172.31.16.124
-        filter INPUT -m conntrack --ctstate DNAT -j DROP
-        """,
-    ),
-    Case(
-        "nat accept ends nat only",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -j ACCEPT
-        nat PREROUTING -p tcp -j REDIRECT --to-ports 8080
-        filter INPUT -p tcp -m tcp --dport 10250 -j DROP
-        """,
-    ),
-    Case(
-        "nat is not for the untracked",
-        "DROP",
-        """
-        raw PREROUTING -j CT --notrack
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -p tcp -m tcp --dport 10250 -j DROP
-        """,
-    ),
-    Case(
-        "dnat away",
-        "MAYBE",
-        """
-        nat PREROUTING -p tcp -j DNAT --to-destination 10.244.4.99:10250
-        filter INPUT -j DROP
-        """,
-    ),
     # maybes
     Case(
         "maybe accept, then accept",
@@ -354,16 +205,6 @@ IPTABLES = [
     Case("ctorigsrc", "DROP", "filter INPUT -m conntrack --ctorigsrc 10.244.4.0/24 -j DROP"),
     Case("not ctorigdst", "ACCEPT", "filter INPUT -m conntrack ! --ctorigdst 172.31.16.124/32 -j DROP"),
     Case("ctorigsrcport", "DROP", "filter INPUT -m conntrack --ctorigsrcport 1024:65535 -j DROP"),
-    Case(
-        "the connection remembers the port before a redirect",
-        "DROP",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter INPUT -m conntrack --ctorigdstport 8080 -j ACCEPT
-        filter INPUT -m conntrack --ctstate NEW --ctorigdstport 10250 -j DROP
-        """,
-    ),
-    Case("ctorig before conntrack", "ACCEPT", "raw PREROUTING -m conntrack ! --ctorigdstport 1 -j DROP"),
     Case("ctreplsrc is not followed", "MAYBE", "filter INPUT -m conntrack --ctreplsrc 172.31.16.124/32 -j DROP"),
     Case("ah is another protocol", "ACCEPT", "filter INPUT -p ah -m ah --ahspi 5 -j DROP"),
     Case("esp is another protocol", "ACCEPT", "filter INPUT -p esp -m esp ! --espspi 5 -j DROP"),
@@ -375,7 +216,6 @@ IPTABLES = [
     Case("cpu is not followed", "MAYBE", "filter INPUT -m cpu --cpu 0 -j DROP"),
     Case("time is not followed", "MAYBE", "filter INPUT -m time --timestart 00:00:00 --timestop 23:59:59 -j DROP"),
     Case("u32 is not followed", "MAYBE", 'filter INPUT -m u32 --u32 "0x6&0xff=0x6" -j DROP'),
-    Case("rpfilter is not followed", "MAYBE", "raw PREROUTING -m rpfilter --invert -j DROP"),
     # the answer
     Case("answer dropped", "ACCEPT", "filter OUTPUT -d 10.244.4.0/24 -j DROP"),
     Case("answer dropped by policy", "ACCEPT", "filter OUTPUT DROP\nfilter OUTPUT -o lo -j ACCEPT"),
@@ -389,66 +229,9 @@ IPTABLES = [
     Case("answered is confirmed", "ACCEPT", "filter OUTPUT -m conntrack ! --ctstatus CONFIRMED -j DROP"),
     Case("answered is not assured", "ACCEPT", "filter OUTPUT -m conntrack --ctstatus ASSURED,EXPECTED -j DROP"),
     Case("answer remembers who asked", "ACCEPT", "filter OUTPUT -m conntrack --ctorigsrc 10.244.4.138/32 -j DROP"),
-    Case("answer is invalid before conntrack", "ACCEPT", "raw OUTPUT -m conntrack --ctstate INVALID -j DROP"),
     Case("answer is syn and ack", "ACCEPT", "filter OUTPUT -p tcp -m tcp --tcp-flags SYN,ACK SYN,ACK -j DROP"),
     Case("answer is no syn", "ACCEPT", "filter OUTPUT -p tcp -m tcp --syn -j DROP"),
-    Case("answer comes from the port", "ACCEPT", "mangle OUTPUT -p tcp -m tcp --sport 10250 -j DROP"),
-    Case("answer from local", "ACCEPT", "security OUTPUT -o cni0 -m addrtype --src-type LOCAL -j DROP"),
-    Case("answer to unicast", "ACCEPT", "security OUTPUT -m addrtype ! --dst-type UNICAST -j DROP"),
-    Case("answer lost behind routing", "ACCEPT", "mangle POSTROUTING -o cni+ -j DROP"),
-    Case("answer has no device of entry", "ACCEPT", "mangle OUTPUT ACCEPT\nfilter OUTPUT -m addrtype --dst-type LOCAL -j DROP"),
-    Case(
-        "answer skips nat",
-        "ACCEPT",
-        "nat OUTPUT -p tcp -j DNAT --to-destination 10.244.4.99\nfilter OUTPUT -d 10.244.4.99 -j DROP",
-    ),
-    Case(
-        "answer bears no mark", "ACCEPT", "mangle PREROUTING -j MARK --set-xmark 0x5\nfilter OUTPUT -m mark --mark 0x5 -j DROP"
-    ),
-    Case(
-        "answer bears the connection's mark",
-        "ACCEPT",
-        """
-        mangle PREROUTING -j CONNMARK --set-xmark 0x5
-        mangle OUTPUT -j CONNMARK --restore-mark
-        filter OUTPUT -m mark --mark 0x5 -j DROP
-        """,
-    ),
-    Case(
-        "answer from the port behind a redirect",
-        "ACCEPT",
-        """
-        nat PREROUTING -p tcp -m tcp --dport 10250 -j REDIRECT --to-ports 8080
-        filter OUTPUT -p tcp -m tcp --sport 10250 -j ACCEPT
-        filter OUTPUT -p tcp -m tcp --sport 8080 -m conntrack --ctstate DNAT -j DROP
-        """,
-    ),
-    Case(
-        "answer of the untracked is invalid",
-        "ACCEPT",
-        """
-        raw PREROUTING -j CT --notrack
-        filter OUTPUT -o cni0 -m conntrack --ctstate INVALID -j DROP
-        """,
-    ),
-    Case(
-        "answer untracked in its turn",
-        "ACCEPT",
-        """
-        raw PREROUTING -j CT --notrack
-        raw OUTPUT -j CT --notrack
-        filter OUTPUT -m conntrack ! --ctstate UNTRACKED -j DROP
-        """,
-    ),
     Case("answer by chance", "ACCEPT", "filter OUTPUT -o cni0 -m statistic --mode random --probability 0.5 -j DROP"),
-    Case(
-        "answer by chance on the way there",
-        "ACCEPT",
-        """
-        mangle PREROUTING -m statistic --mode random --probability 0.5 -j CONNMARK --set-xmark 0x5
-        filter OUTPUT -m connmark --mark 0x5 -j DROP
-        """,
-    ),
     Case("comment", "DROP", 'filter INPUT -p tcp -m comment --comment "a \\"quoted\\" -j ACCEPT" -j DROP'),
 ]
 

@@ -14,6 +14,7 @@ from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, N
 from tests.lab import kernel_node
 from tests.lab.kernel_cases import IP6TABLES, IPTABLES, Case
 from tests.lab.kernel_nft_cases import MIXED, NFT
+from tests.lab.kernel_table_cases import OTHER_TABLES
 from tests.lab.kernel_truth import Kernel, Load, ask, hold, restore_text
 
 
@@ -24,7 +25,7 @@ def kernel() -> Iterator[Kernel]:
     found.close()
 
 
-@pytest.mark.parametrize("case", IPTABLES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*IPTABLES, *OTHER_TABLES], ids=lambda case: case.name)
 @pytest.mark.parametrize("backend", ["legacy", "nft"])
 def test_iptables(kernel: Kernel, case: Case, backend: str) -> None:
     readings = [LEGACY_SAVE] if backend == "legacy" else [NFT_SAVE, NFT_JSON]
