@@ -1,12 +1,9 @@
 """Events of a fix at a stand-in API server on loopback, from the service's own publisher: told once, and nobody waits."""
 
-import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
 
 from agent.analysis.diagnosis.diagnose import analyse
 from agent.model.capture import Capture, Firewall, Node, Processes
@@ -19,6 +16,7 @@ from agent.service.fake import FakeHost
 from agent.service.fixes import Fixing
 from agent.service.host import HostError
 from agent.service.publish import publish
+from tests.process.stand_in import Handler, standing_in
 
 TRIAL = Fix(
     id="0123456789ab",
@@ -31,16 +29,16 @@ TRIAL = Fix(
 )
 
 
-class StandIn(BaseHTTPRequestHandler):
+class StandIn(Handler):
     """Keeps Events by name; a second of the same name is a conflict. `status` is answered instead where it is set."""
 
-    def do_GET(self):
-        self._answer(404, {"kind": "Status", "code": 404})
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
+        self.answer(404, {"kind": "Status", "code": 404})
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def do_POST(self):  # noqa: N802 - the name that http.server calls
+        body = self.told()
         if not self.path.startswith("/api/v1/namespaces/default/events"):
-            self._answer(404, {"kind": "Status", "code": 404})
+            self.answer(404, {"kind": "Status", "code": 404})
             return
         self.server.release.wait(30)
         name = body["metadata"]["name"]
@@ -50,44 +48,17 @@ class StandIn(BaseHTTPRequestHandler):
             if status == 201:
                 self.server.events[name] = body
             self.server.changed.notify_all()
-        self._answer(status, body if status == 201 else {"kind": "Status", "code": status, "message": "no"})
-
-    def _answer(self, status, body):
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        self.answer(status, body if status == 201 else {"kind": "Status", "code": status, "message": "no"})
 
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    for name in ("KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
-    server.daemon_threads, server.events, server.status, server.asked = True, {}, 0, 0
-    server.release, server.changed = threading.Event(), threading.Condition()
-    server.release.set()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {"token": "a-token"}}],
-        "current-context": "c",
-    }
-    file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(file))
-    yield server
-    server.release.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    release = threading.Event()
+    release.set()
+    switches = {"events": {}, "status": 0, "asked": 0, "release": release, "changed": threading.Condition()}
+    with standing_in(StandIn, tmp_path, monkeypatch, **switches) as server:
+        yield server
+        release.set()
 
 
 @contextmanager

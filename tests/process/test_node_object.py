@@ -1,16 +1,14 @@
 """The Node object, asked of a stand-in API server on loopback."""
 
-import json
 import os
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
 
 from agent.cluster import node as cluster
 from agent.cluster.node import read_node
 from agent.model.capture import NodeObject, PodObject
+from tests.process.stand_in import Handler, standing_in
 
 NODE = {
     "apiVersion": "v1",
@@ -34,21 +32,13 @@ def pod(name, *addresses, **spec):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "d"}, "spec": spec, "status": status}
 
 
-class StandIn(BaseHTTPRequestHandler):
-    """Answers with the server's `answer`: (status, body)."""
+class StandIn(Handler):
+    """Answers with the server's `node`: (status, body)."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802 - the name that http.server calls
         self.server.asked.append(self.path)
-        status, body = self.server.pods if self.path.startswith("/api/v1/pods") else self.server.answer
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        status, body = self.server.pods if self.path.startswith("/api/v1/pods") else self.server.node
+        self.answer(status, body)
 
 
 @pytest.fixture(autouse=True)
@@ -59,23 +49,8 @@ def outside_any_cluster(monkeypatch):
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
-    server.daemon_threads, server.asked, server.answer, server.pods = True, [], (200, NODE), (200, pod_list())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {"token": "a-token"}}],
-        "current-context": "c",
-    }
-    file = tmp_path / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(file))
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with standing_in(StandIn, tmp_path, monkeypatch, asked=[], node=(200, NODE), pods=(200, pod_list())) as server:
+        yield server
 
 
 def status(code, message):
@@ -113,7 +88,7 @@ def test_without_the_pods_the_node_is_known_all_the_same(api, answer, said):
 
 
 def test_a_bare_node_object(api):
-    api.answer = (200, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
+    api.node = (200, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}})
     assert read_node("n") == NodeObject(name="n")
 
 
@@ -138,7 +113,7 @@ def test_the_name_comes_from_the_environment_or_is_the_hosts(api, monkeypatch):
     ids=["404", "403", "401", "500", "proxy's page", "garbage"],
 )
 def test_errors_are_sentences(api, answer, said):
-    api.answer = answer
+    api.node = answer
     found = read_node("w")
     assert said in found.problem
     assert found.problem.endswith(".")

@@ -2,12 +2,9 @@
 
 import asyncio
 import json
-import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import yaml
 
 from agent.cluster import reviews
 from agent.cluster.reviews import ReviewError, Reviews
@@ -15,38 +12,23 @@ from agent.model.access import CREATE_FIXES, GET_DIAGNOSES, User
 from agent.service import authority
 from agent.service.authority import Authority
 from agent.service.clock import SystemClock
+from tests.process.stand_in import Handler, standing_in
 
 CANARY = "canary-5d2a90c7e1f84b36"
 AUDIENCE = "kubereach.dev"
 
 
-class StandIn(BaseHTTPRequestHandler):
+class StandIn(Handler):
     """Answers as the server's switches say."""
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def do_POST(self):  # noqa: N802 - the name that http.server calls
+        body = self.told()
         server = self.server
         server.asked.append((self.path, body, self.headers.get("Authorization")))
         if server.hang.is_set():
             server.release.wait(5)
         status = server.token if self.path.endswith("tokenreviews") else server.access
-        content = json.dumps({**body, "status": status} if server.code == 201 else {"kind": "Status", "code": server.code})
-        self.send_response(server.code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content.encode())
-
-    def log_message(self, *_):
-        pass
-
-
-class Impatient(ThreadingHTTPServer):
-    """Does not print that a client which gave up had gone; what else goes wrong is printed."""
-
-    def handle_error(self, request, client_address):
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+        self.answer(server.code, {**body, "status": status} if server.code == 201 else {"kind": "Status", "code": server.code})
 
 
 GOOD = {
@@ -58,27 +40,11 @@ GOOD = {
 
 @pytest.fixture
 def api(tmp_path, monkeypatch):
-    for name in ("KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    server = Impatient(("127.0.0.1", 0), StandIn)
-    server.daemon_threads, server.asked, server.code = True, [], 201
-    server.hang, server.release = threading.Event(), threading.Event()
-    server.token, server.access = dict(GOOD), {"allowed": True}
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {"token": "our-own"}}],
-        "current-context": "c",
-    }
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    yield server
-    server.release.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    switches = {"asked": [], "code": 201, "token": dict(GOOD), "access": {"allowed": True}}
+    hang, release = threading.Event(), threading.Event()
+    with standing_in(StandIn, tmp_path, monkeypatch, **switches, hang=hang, release=release) as server:
+        yield server
+        release.set()
 
 
 def judge(action=GET_DIAGNOSES, times=1, between=lambda: None):
