@@ -43,8 +43,19 @@ def rank(pods: Sequence[Pod], processes: Processes, namespaces: Sequence[Namespa
 
 
 def prefer(identity: Identity, node: Node, firewall: Firewall) -> Identity:
-    """The same identity, after a look at the firewall: pods that a network policy is about are behind those that are free."""
+    """The same identity, after a look at the firewall: pods that a network policy is about are behind those that are free.
+
+    Of a pod whose namespace did not tell its chains it is said that nobody knows what redirects it.
+    """
     bound = dict(_bound(firewall, {pod.address for pod in identity.pods}, node))
+    closed = {namespace.inode for namespace in node.namespaces if namespace.nat is None}
+    unknown = tuple(
+        Fact(name="pod's redirects", value=f"{pod.address}: not known", source="its network namespace did not tell its chains")
+        for pod in identity.pods
+        if pod.namespace in closed
+    )
+    if unknown:
+        identity = replace(identity, facts=(*identity.facts, *unknown))
     if not bound and not any(pod.redirected for pod in identity.pods):
         return identity
     # A pod is bound in all its addresses: else a policy about IPv4 would make IPv6 the way that is asked about first.

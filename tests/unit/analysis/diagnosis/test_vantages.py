@@ -101,3 +101,9 @@ def test_without_policies_and_meshes_nothing_is_said():
 
 def test_chains_that_the_kernel_does_not_tell_of_put_no_pod_behind():
     assert addresses(rank((A, B, C), Processes(), namespaces(None, ("ip nat OUTPUT",), None)))[-1] == B.address
+
+
+def test_that_nobody_knows_what_redirects_a_pod_is_a_fact():
+    identity = Identity(node_name="n", pods=(A, B))
+    told = prefer(identity, Node(hostname="n", namespaces=tuple(namespaces(None, ()))), Firewall()).facts
+    assert [(fact.name, fact.value) for fact in told] == [("pod's redirects", f"{A.address}: not known")]
