@@ -70,6 +70,7 @@ class Field(StrEnum):
     SKGID = "skgid"
     ETHER_SADDR = "ether saddr"  # 48 bits
     ETHER_DADDR = "ether daddr"
+    TIME = "meta time"  # seconds since 1970, UTC
     PHYSDEV_IN = "physdev in"  # the bridge port that it came by; empty when it came by none
     PHYSDEV_OUT = "physdev out"
 
@@ -81,6 +82,7 @@ class Packet:
     Marks and flags are plain integers; `protocol` is the IANA number; `length` is the IP packet's, in bytes.
     `local` holds every address the node owns: `addrtype`/`fib` LOCAL is decided by it. `mac` is the sender's link-layer
     address, 48 bits; `physdev_in` and `physdev_out` are the bridge ports that it comes and leaves by, empty where it uses none.
+    `moment` is the earliest and the latest second at which it may have been sent, since 1970 in UTC.
     """
 
     source: IPAddress
@@ -102,6 +104,7 @@ class Packet:
     mac: int | None = None
     physdev_in: str | None = None
     physdev_out: str | None = None
+    moment: tuple[int, int] | None = None
     local: tuple[IPAddress, ...] = ()
 
     @property

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from ipaddress import ip_address, ip_network
 
-from agent.model.capture import Interface, Node, PodRoute
+from agent.model.capture import Interface, Node, PodRoute, Stage
 from agent.model.identity import Identity
 from agent.model.packet import IPAddress, Packet
 from agent.model.probe import ProbeResult
+
+# Seconds, where a capture does not tell how long its look took.
+_LOOK = 10.0
 
 
 def pod_packet(
@@ -57,8 +61,21 @@ def host_packet(node: Node, identity: Identity, packet: Packet) -> Packet:
         destination=packet.destination,
         dport=identity.kubelet_port,
         iif="lo",
+        moment=packet.moment,
         local=_local(node.interfaces),
     )
+
+
+def moment_of(taken_at: str, stages: Sequence[Stage]) -> tuple[int, int] | None:
+    """The seconds between which a look that began at `taken_at` (ISO 8601) sent its packets; None where that is no moment."""
+    try:
+        began = datetime.fromisoformat(taken_at)
+    except ValueError:
+        return None
+    if began.tzinfo is None:
+        return None
+    took = max((stage.seconds for stage in stages), default=_LOOK)
+    return int(began.timestamp()), int(began.timestamp() + took) + 1
 
 
 def _source(identity: Identity, probe: ProbeResult | None) -> IPAddress | None:

@@ -4,11 +4,11 @@ This is where raw text becomes typed: identity, rulesets, the pod's packet and w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
-from agent.analysis.diagnosis.packets import host_packet, packets_of_other_networks, pod_packet
+from agent.analysis.diagnosis.packets import host_packet, moment_of, packets_of_other_networks, pod_packet
 from agent.analysis.diagnosis.scrape import Scrape, read_scrape
 from agent.analysis.diagnosis.silence import silenced_by
 from agent.analysis.diagnosis.surroundings import Surroundings, read_surroundings
@@ -75,6 +75,7 @@ def read_scene(capture: Capture) -> Scene:
     probes = {result.request.vantage: result for result in reversed(capture.probes)}  # the first of each
     pod_probe = _first_tried(capture.probes) or probes.get(Vantage.POD)
     packet = pod_packet(capture.node, capture.pod_routes, identity, pod_probe)
+    packet = replace(packet, moment=moment_of(capture.taken_at, capture.stages)) if packet else None
     own = host_packet(capture.node, identity, packet) if packet else None
     explanation = explain(ruleset, packet) if packet else None
     moved, changed = None, False

@@ -106,6 +106,7 @@ def read_fields(packet: Packet, *, delivered: bool) -> dict[Field, Value]:
         Field.SKGID: None,
         Field.ETHER_SADDR: packet.mac,
         Field.ETHER_DADDR: None,
+        Field.TIME: None if packet.moment is None else Span(*packet.moment),
         Field.PHYSDEV_IN: "" if packet.iif == "lo" else packet.physdev_in,
         Field.PHYSDEV_OUT: packet.physdev_out,
     }

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from agent.analysis.readers.addresses import EVERYWHERE, parse_network, parse_range
 from agent.analysis.readers.bound_matches import READERS as BOUND_READERS
+from agent.analysis.readers.clock_matches import READERS as CLOCK_READERS
 from agent.analysis.readers.flow_matches import read_origin
 from agent.analysis.readers.header_matches import READERS as HEADER_READERS
 from agent.analysis.readers.intervals import exactly, masked
@@ -168,6 +169,7 @@ _READERS: dict[str, Reader] = {
     **HEADER_READERS,
     **LINK_READERS,
     **BOUND_READERS,
+    **CLOCK_READERS,
     "addrtype": _addrtype,
     "comment": _comment,
     "connmark": _connmark,

@@ -16,7 +16,11 @@ from agent.model.plan import Place
 # Somebody who writes a hundred times a second leaves gaps of ten milliseconds; a read and a write fit in one of a few.
 _ATTEMPTS = 5
 # In bytes of the kernel's own form, some 5,000 rules: they are read and written in less than 50 ms.
-_SMALL = 1024 * 1024
+_MIB = 1024 * 1024
+_SMALL = _MIB
+# Under iptables' lock a writer that hangs is killed after so long: kube-proxy and the CNI wait meanwhile. A commit of 10,000
+# rules (2 MiB) takes 0.1 s and one of 100,000 one second, ten times as long on a machine in trouble.
+_HELD, _HELD_EACH_MIB = 1.0, 0.5
 Build = Callable[[FilterTable], tuple[str, ...]]
 _CHANGED = "The rules changed while the fix was put in; it was taken out again. Make a new plan."
 
@@ -103,19 +107,20 @@ def _make_legacy(tool: Tool, build: Build, wait: float) -> FilterTable | None:
         with lock.xtables(wait):
             if not snapshot.legacy(tool.version, like=seen).same(seen):
                 return None
-            said = writer.finish(change)
+            said = writer.finish(change, _patience(seen))
         _insist_on_word(tool, said)
     return table
 
 
 def _make_locked(tool: Tool, build: Build, wait: float) -> FilterTable | None:
     """The same where others never pause: reads under the lock, too. Not of a large table, which would hold it for too long."""
-    if len(snapshot.legacy(tool.version).data) > _SMALL:
+    small = snapshot.legacy(tool.version)
+    if len(small.data) > _SMALL:
         return None
     with tool.prepared() as writer:
         with lock.xtables(wait):
             table = read(tool)
-            said = writer.finish(build(table))
+            said = writer.finish(build(table), _patience(small))
         _insist_on_word(tool, said)
     return table
 
@@ -147,8 +152,14 @@ def _commit(tool: Tool, change: tuple[str, ...], wait: float) -> str:
     with tool.prepared() as writer:
         if tool.backend == "nft":
             return writer.finish(change)
+        patience = _patience(snapshot.legacy(tool.version))
         with lock.xtables(wait):
-            return writer.finish(change)
+            return writer.finish(change, patience)
+
+
+def _patience(table: snapshot.LegacyTable) -> float:
+    """Seconds that a commit of this table may hold iptables' lock."""
+    return _HELD + _HELD_EACH_MIB * len(table.data) / _MIB
 
 
 def _insist_on_place(tool: Tool, before: FilterTable, place: Place, rule: str, wait: float) -> None:

@@ -83,11 +83,14 @@ class Writer:
         self._child = child
         self._done = False
 
-    def finish(self, lines: tuple[str, ...]) -> str:
-        """Makes the change, all lines of it or none; what the tool said where it refused."""
+    def finish(self, lines: tuple[str, ...], seconds: float = _DEADLINE) -> str:
+        """Makes the change, all lines of it or none; what the tool said where it refused.
+
+        After `seconds` it is killed. Whether the kernel has taken the change then has to be read.
+        """
         self._done = True
         text = "".join(f"{line}\n" for line in ("*filter", *lines, "COMMIT"))
-        done = self._child.converse(text.encode("utf-8", "surrogateescape"), _DEADLINE)
+        done = self._child.converse(text.encode("utf-8", "surrogateescape"), min(seconds, _DEADLINE))
         if done.status == 0:
             return ""
         return done.problem or " ".join(done.stderr.decode("utf-8", "replace").split()) or f"exit code {done.status}"
