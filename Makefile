@@ -14,7 +14,7 @@ ANYWAY ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit e2e manifests man cover run demo accuracy kill-matrix lost-updates fix-faults bench bench-short fuzz hostile clean
+.PHONY: help setup system fmt check test unit incidents e2e manifests man cover run demo accuracy kill-matrix lost-updates fix-faults bench bench-short fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,9 +40,12 @@ check: setup ## lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: unit cover ## unit tests, then every lab incident, the running service, the page
+test: unit cover incidents ## unit tests, then every lab incident, the running service, the page
 	@./setup-system browser || true  # who may not install a browser is told so, and its tests skip
-	@$(BIN)/pytest -m "random or not unit"
+	@$(BIN)/pytest -m "random or not unit" --ignore=tests/lab/test_incidents.py
+
+incidents: setup ## every lab incident on every backend, with a worker for each processor: they wait more than they work
+	@$(BIN)/pytest -q -n logical tests/lab/test_incidents.py
 
 unit: setup ## the tests that need no privilege, in seconds
 	@$(BIN)/pytest -q -m "not random" tests/unit

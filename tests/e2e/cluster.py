@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,17 +15,14 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(os.environ.get("KUBEREACH_CLUSTER", ROOT.parent / "shared" / "cluster"))
 IMAGE = os.environ.get("KUBEREACH_IMAGE", "docker.io/kubereach/kubereach:0.1.0")
 NAMESPACE = "kubereach"
-# Built apart from anybody else's: with the correction that toolchain/make explains.
-os.environ.setdefault("K8S_BIN", "/var/cache/kubereach-e2e/bin")
-TOOLCHAIN = Path(__file__).parent / "toolchain"
+PREPARE = Path(__file__).parent / "prepare"
+os.environ.setdefault("K8S_BIN", "/var/cache/kubereach-e2e/bin")  # as PREPARE has it
 # Two cores carry the whole cluster here: what takes a second on a server may take ten.
 PATIENCE = 120.0
 
 
-def run(*argv: str, stdin: str = "", check: bool = True, environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        argv, input=stdin, capture_output=True, text=True, check=False, timeout=1800, env={**os.environ, **(environment or {})}
-    )
+def run(*argv: str, stdin: str = "", check: bool = True) -> str:
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=2400)
     if check and done.returncode:
         raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout if check else done.stdout + done.stderr
@@ -97,11 +93,11 @@ class Cluster:
 def start() -> Cluster:
     if os.environ.get("KUBECONFIG"):
         return Cluster(own=False)
-    if not (SCRIPTS / "cluster.sh").exists() or shutil.which("kubectl") is None:
+    if not (SCRIPTS / "cluster.sh").exists():
         pytest.skip("no cluster: set KUBECONFIG (kind will do) and load the image there")
     if os.environ.get("KUBEREACH_KEEP") and Path("/var/run/netns/c-m").exists():
         return Cluster(own=True)  # the one that an earlier run kept, with the image that it has
-    run(str(SCRIPTS / "build.sh"), environment={"PATH": f"{TOOLCHAIN}:{os.environ['PATH']}"})
+    run(str(PREPARE))
     run(str(SCRIPTS / "cluster.sh"), "down")
     run(str(SCRIPTS / "cluster.sh"), "up")
     run(str(SCRIPTS / "image.sh"), str(ROOT), str(ROOT / "daemonset/image/Dockerfile"), IMAGE)
