@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from ipaddress import ip_address, ip_network
 
+from agent.analysis.readers.moments import read_moment
 from agent.model.capture import Interface, Node, PodRoute, Stage
 from agent.model.identity import Identity
 from agent.model.packet import IPAddress, Packet
@@ -12,6 +12,7 @@ from agent.model.probe import ProbeResult
 
 # Seconds, where a capture does not tell how long its look took.
 _LOOK = 10.0
+_SECONDS = len("2026-11-23T17:00:00")
 
 
 def pod_packet(
@@ -67,15 +68,10 @@ def host_packet(node: Node, identity: Identity, packet: Packet) -> Packet:
 
 
 def moment_of(taken_at: str, stages: Sequence[Stage]) -> tuple[int, int] | None:
-    """The seconds between which a look that began at `taken_at` (ISO 8601) sent its packets; None where that is no moment."""
-    try:
-        began = datetime.fromisoformat(taken_at)
-    except ValueError:
-        return None
-    if began.tzinfo is None:
-        return None
+    """Between which seconds a look that began at `taken_at` (ISO 8601, UTC) sent its packets; None where that is no moment."""
+    began = read_moment(taken_at[:_SECONDS]) if taken_at.endswith("Z") else None
     took = max((stage.seconds for stage in stages), default=_LOOK)
-    return int(began.timestamp()), int(began.timestamp() + took) + 1
+    return None if began is None else (began, began + 2 + int(took))  # what was cut off both may make one more
 
 
 def _source(identity: Identity, probe: ProbeResult | None) -> IPAddress | None:

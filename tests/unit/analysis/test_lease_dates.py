@@ -41,6 +41,7 @@ def test_dates_alone_are_compared(text: str, low: int, high: int) -> None:
         "--datestop 2026-01-01",
         "--datestop tomorrow",
         "--datestop 1969-12-31T23:59:59",
+        "--datestop 0000-01-01T00:00:00",
         "--datestop 2107-01-01T00:00:00",
         "--datestart 2026-01-02T00:00:00 --datestop 2026-01-01T00:00:00",
         "! --datestop 2026-01-01T12:00:00",
@@ -77,7 +78,7 @@ def test_a_lease_that_ends_during_the_look_may_be_either(stop: str) -> None:
     assert verdict(stop) is Verdict.UNDECIDED
 
 
-@pytest.mark.parametrize("taken_at", ["", "yesterday", "2026-01-01T12:00:00"])
+@pytest.mark.parametrize("taken_at", ["", "yesterday", "2026-01-01T12:00:00", "2026-01-01T12:00:60Z", "2026-13-01T12:00:00Z"])
 def test_without_a_moment_nothing_is_claimed(taken_at: str) -> None:
     assert verdict("2026-01-01T12:30:00", taken_at) is Verdict.UNDECIDED
 
