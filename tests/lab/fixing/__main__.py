@@ -16,23 +16,30 @@ MUST_BE_NOUGHT = {
 }
 LABS = 4  # for each backend: they sleep most of the time
 BACKENDS = ("legacy", "nft")
+# By IP version: a REJECT at the end of INPUT.
+INCIDENTS = {4: "centos-reject", 6: "ipv6-reject"}
 
 
-def in_lab(module: str, backend: str, *words: object, timeout: float = 3600) -> dict[str, Any]:
-    """What a module of this package says of its run on a lab's node."""
-    lab = [sys.executable, "-P", "-m", "agent.cli.app", "lab", "run", "centos-reject", "--backend", backend, "--"]
+def in_lab(module: str, backend: str, *words: object, version: int = 4, timeout: float = 3600) -> dict[str, Any]:
+    """What a module of this package says of its run on the node of a lab whose pods have that IP version."""
+    lab = [sys.executable, "-P", "-m", "agent.cli.app", "lab", "run", INCIDENTS[version], "--backend", backend, "--"]
     argv = [*lab, sys.executable, "-m", f"tests.lab.fixing.{module}", backend, *map(str, words)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+    environment = {**os.environ, "KUBEREACH_LAB_IP": str(version)}
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def kill_matrix(runs: int, peers: int, labs: int = LABS) -> tuple[dict[str, int], dict[str, int]]:
-    """Sums over both backends: of ours, and of iptables-apply's."""
+    """Sums over both backends, and of ours over both IP versions: of ours, and of iptables-apply's."""
     share = -(-runs // (labs * len(BACKENDS)))
     with ThreadPoolExecutor(labs * len(BACKENDS)) as pool:
-        mine = [pool.submit(in_lab, "kill_matrix", backend, share, seed) for backend in BACKENDS for seed in range(labs)]
+        mine = [
+            pool.submit(in_lab, "kill_matrix", backend, share, seed, version=6 if seed % 2 else 4)
+            for backend in BACKENDS
+            for seed in range(labs)
+        ]
         ours = _sum([future.result() for future in mine])
         theirs = [pool.submit(in_lab, "iptables_apply", backend, -(-peers // 2), 1) for backend in BACKENDS]
         return ours, _sum([future.result() for future in theirs])
@@ -63,9 +70,11 @@ def main() -> int:
         lost = 0
         for backend in BACKENDS:
             for writer in ("kubereach", "python-iptables") if backend == "legacy" else ("kubereach",):
-                found = in_lab("lost_updates", backend, count or 10000 if writer == "kubereach" else 500, writer)
-                print(f"{backend:8}{writer:17}{json.dumps(found)}", flush=True)
-                lost += (found["foreign lost"] + found["ours lost"]) if writer == "kubereach" else 0
+                for version in INCIDENTS if writer == "kubereach" else (4,):
+                    writes = (count or 10000) // len(INCIDENTS) if writer == "kubereach" else 500
+                    found = in_lab("lost_updates", backend, writes, writer, version=version)
+                    print(f"{backend:8}IPv{version} {writer:17}{json.dumps(found)}", flush=True)
+                    lost += (found["foreign lost"] + found["ours lost"]) if writer == "kubereach" else 0
         return 1 if lost else 0
     if what == "faults":
         return 0 if sum(held(backend) for backend in BACKENDS) == len(BACKENDS) else 1
@@ -76,17 +85,22 @@ def main() -> int:
 def held(backend: str) -> bool:
     """Every case at its full count, restarts, crowds, a pod with many rules: prints what was seen; whether all of it held."""
     os.environ["KUBEREACH_FULL"] = "1"
-    cases = in_lab("cases", backend)
-    failed = {name: why for name, why in cases.items() if why}
-    print(f"{backend:8}cases            {len(cases)} run, {len(failed)} failed {''.join(failed.values())}", flush=True)
+    failed: dict[str, str] = {}
+    for version in INCIDENTS:
+        cases = in_lab("cases", backend, version=version)
+        found = {name: why for name, why in cases.items() if why}
+        print(
+            f"{backend:8}cases, IPv{version}      {len(cases)} run, {len(found)} failed {''.join(found.values())}", flush=True
+        )
+        failed |= found
     runs = {
         "restarts": in_lab("restarts", backend, 100, 20),
         "operators": in_lab("operators", backend, 50, 50),
         "memory": in_lab("memory", backend, 100),
     }
-    for name, found in runs.items():
-        print(f"{backend:8}{name:17}{json.dumps(found)}", flush=True)
-    return not failed and all(as_it_has_to_be(name, found) for name, found in runs.items())
+    for name, seen in runs.items():
+        print(f"{backend:8}{name:17}{json.dumps(seen)}", flush=True)
+    return not failed and all(as_it_has_to_be(name, seen) for name, seen in runs.items())
 
 
 def as_it_has_to_be(what: str, found: dict[str, Any]) -> bool:

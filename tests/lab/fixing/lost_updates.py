@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from threading import Event, Thread
 
 from agent.host.errors import FixRefused
@@ -67,13 +68,13 @@ def _foreign(backend: str, writes: int, answered: Callable[[], bool]) -> tuple[i
     How many writes were made, were not there at the next look, and were refused by the tool itself.
     """
     for number in range(ROUND):
-        rig.iptables(backend, "-A", "FOREIGN", "-s", f"10.0.0.{number + 1}/32", "-j", "RETURN")
+        rig.iptables(backend, "-A", "FOREIGN", "-s", _source(number), "-j", "RETURN")
     made = lost = failed = 0
     while made < writes or (made < _PATIENCE * writes and not answered()):
         wanted = []
         for number in range(1, ROUND + 1):
-            source = f"10.{made // 60000 + 1}.{made // 250 % 250}.{number}/32"
-            argv = [f"iptables-{backend}", "-w", "-R", "FOREIGN", str(number), "-s", source, "-j", "RETURN"]
+            source = _source(ROUND + made)
+            argv = [f"{rig.IPTABLES}-{backend}", "-w", "-R", "FOREIGN", str(number), "-s", source, "-j", "RETURN"]
             done = subprocess.run(argv, capture_output=True, check=False)
             made += 1
             if done.returncode:
@@ -85,8 +86,14 @@ def _foreign(backend: str, writes: int, answered: Callable[[], bool]) -> tuple[i
     return made, lost, failed
 
 
+def _source(serial: int) -> str:
+    """Another address for each write: one that was lost cannot look like an earlier one that stands there still."""
+    first = IPv6Address("fd00::") if rig.VERSION == 6 else IPv4Address("10.0.0.0")
+    return f"{first + serial}/{first.max_prefixlen}"
+
+
 def _ours(backend: str, over: Event, found: dict[str, int]) -> None:
-    tool = Tool(backend, 4)
+    tool = Tool(backend, rig.VERSION)
     place = Place(backend=backend, chain="INPUT", before=next(line for line in rig.rules_of(backend) if "REJECT" in line))
     number = 0
     while not over.is_set():

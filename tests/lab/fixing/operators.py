@@ -57,7 +57,7 @@ def different(backend: str, orders: int) -> dict[str, int]:
     fixer, chance = rig.fixer(twin=rig.said), random.Random(2)
     foreign = rig.rules_of(backend)
     first = rig.order(fixer, backend)
-    flows = [replace(rig.FLOW, source=f"10.244.4.{number + 1}/32") for number in range(orders)]
+    flows = [replace(rig.FLOW, source=rig.pod_address(number + 1)) for number in range(orders)]
     made = [replace(first, id=f"{chance.getrandbits(48):012x}", flow=flow) for flow in flows]
     ends = [chance.random() < 0.8 for _ in made]
 

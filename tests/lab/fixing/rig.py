@@ -1,4 +1,7 @@
-"""The broker's half of a fix in this process, on the lab's node: orders, connects from a pod, rules as the tools print them."""
+"""The broker's half of a fix in this process, on the lab's node: orders, connects from a pod, rules as the tools print them.
+
+All of it in the IP version that KUBEREACH_LAB_IP says, 4 or 6: the lab then is one whose pods have that one.
+"""
 
 import os
 import shutil
@@ -8,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from ipaddress import ip_network
 from threading import Thread
 
 from agent.host import command, operations
@@ -19,7 +23,7 @@ from agent.host.fixing.opening import Eyes
 from agent.host.fixing.tool import Tool
 from agent.host.node import pod_route
 from agent.host.workers import Workers
-from agent.lab.rules import POD_CIDR
+from agent.lab.rules import POD_CIDR, POD_CIDR6
 from agent.lab.topology import CNI_DIR, NODE, STATE_DIR, WEB
 from agent.model.capture import Processes
 from agent.model.fix import Fix
@@ -27,16 +31,21 @@ from agent.model.plan import Flow, LeaseKind, Order, Place
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult, TwinVerdict
 
-FLOW = Flow(source=POD_CIDR, destination=NODE.address, port=10250)
+VERSION = int(os.environ.get("KUBEREACH_LAB_IP", "4"))
+NODE_ADDRESS = NODE.address6 if VERSION == 6 else NODE.address
+IPTABLES = "ip6tables" if VERSION == 6 else "iptables"
+FLOW = Flow(source=POD_CIDR6 if VERSION == 6 else POD_CIDR, destination=NODE_ADDRESS, port=10250)
+# Without it no neighbour is found, and nothing at all gets through.
+NEIGHBOURS = ("-p", "ipv6-icmp", "-j", "ACCEPT")
 __all__ = ["LeaseKind"]
 SETTINGS = Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),), allow_fix=True, state_dir=str(STATE_DIR), trial=60)
 # One connect, in the pod's namespace for the whole of this process's life: a line asks, a line answers.
 _CONNECT = (
     "import socket, sys\n"
     "for line in sys.stdin:\n"
-    "    with socket.socket() as sock:\n"
+    f"    with socket.socket(socket.AF_INET{6 if VERSION == 6 else ''}) as sock:\n"
     "        sock.settimeout(0.3)\n"
-    f"        print(sock.connect_ex(('{NODE.address}', 10250)), flush=True)\n"
+    f"        print(sock.connect_ex(('{NODE_ADDRESS}', 10250)), flush=True)\n"
 )
 
 
@@ -71,7 +80,7 @@ def fixer(settings: Settings = SETTINGS, twin: Callable[[TwinRequest], TwinResul
 
 def order(of: Fixer, backend: str, lease: int = 60, **more: object) -> Order:
     """An order for what the ground shows now, before the last rule of INPUT (or its policy, where that drops)."""
-    ground = of.ground(operations.GroundArguments(backend, 4, "INPUT"))
+    ground = of.ground(operations.GroundArguments(backend, VERSION, "INPUT"))
     before = "" if ground.policy == "DROP" else ground.rules[-1]
     place = Place(backend=backend, chain="INPUT", before=before, nth=ground.rules.count(before) or 1)
     made = Order(id=os.urandom(6).hex(), flow=FLOW, place=place, digest=ground.digest, lease=lease, caller="test")
@@ -80,7 +89,7 @@ def order(of: Fixer, backend: str, lease: int = 60, **more: object) -> Order:
 
 def saved(backend: str) -> str:
     """The filter table as its tool prints it."""
-    return Tool(backend, 4).save()
+    return Tool(backend, VERSION).save()
 
 
 def rules_of(backend: str) -> list[str]:
@@ -95,7 +104,22 @@ def ours(backend: str) -> list[str]:
 
 def iptables(backend: str, *words: str) -> None:
     """A foreign writer's change; it must work."""
-    subprocess.run([f"iptables-{backend}", "-w", *words], check=True, capture_output=True)
+    subprocess.run([f"{IPTABLES}-{backend}", "-w", *words], check=True, capture_output=True)
+
+
+def restore(backend: str, text: str) -> None:
+    """As a reload does it: the tables that the text has are that text's from now on."""
+    subprocess.run([f"{IPTABLES}-{backend}-restore", "-w"], input=text, text=True, check=True)
+
+
+def part(number: int) -> str:
+    """One sixteenth of the pods' network."""
+    return str(list(ip_network(FLOW.source).subnets(4))[number])
+
+
+def pod_address(number: int) -> str:
+    """One address of the pods' network."""
+    return str(ip_network(FLOW.source)[number])
 
 
 def state_of(fix: Fix) -> str:

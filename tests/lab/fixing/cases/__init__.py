@@ -32,7 +32,7 @@ def main(backend: str, only: str = "") -> dict[str, str]:
         except Exception:  # noqa: BLE001  whatever it is, it is this case's answer
             found[name] = traceback.format_exc()
         rig.forget_state()
-        subprocess.run([f"iptables-{backend}-restore", "-w"], input=pristine, text=True, check=True)
+        rig.restore(backend, pristine)
         subprocess.run(
             ["sh", "-c", "nft delete table ip unrelated; nft delete table ip flap"], capture_output=True, check=False
         )

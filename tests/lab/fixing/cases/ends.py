@@ -1,11 +1,9 @@
 """What ends a fix: the kernel by clock or set, a boot, a reload; and what is not ours to end."""
 
-import subprocess
 import time
 from dataclasses import replace
 
 from agent.host.fixing import lease, sweep
-from agent.lab.topology import NODE
 from tests.lab.fixing import rig
 from tests.lab.fixing.cases.setting import count, refused, rules_alone
 
@@ -82,7 +80,7 @@ def case_a_kernel_with_neither_is_refused(backend: str) -> None:
 
 
 def case_a_humans_rule_is_never_taken_out(backend: str) -> None:
-    mine = ("-s", rig.FLOW.source, "-d", f"{NODE.address}/32", "-p", "tcp", "--dport", "10251", "-j", "ACCEPT")
+    mine = ("-s", rig.FLOW.source, "-d", rig.NODE_ADDRESS, "-p", "tcp", "--dport", "10251", "-j", "ACCEPT")
     rig.iptables(backend, "-I", "INPUT", "1", *mine)
     rig.iptables(backend, "-I", "INPUT", "1", "-m", "comment", "--comment", "kubereach", *mine)
     rig.iptables(backend, "-I", "INPUT", "1", "-m", "comment", "--comment", "kubereach:0123456789ab", *mine)
@@ -96,7 +94,7 @@ def case_a_humans_rule_is_never_taken_out(backend: str) -> None:
 
 def case_where_a_human_opened_it_nothing_is_added_and_theirs_stays(backend: str) -> None:
     """The same rule without our name: before ours there is nothing to open, and beside ours it outlives it."""
-    theirs = ("-s", rig.FLOW.source, "-d", f"{NODE.address}/32", "-p", "tcp", "--dport", "10250", "-j", "ACCEPT")
+    theirs = ("-s", rig.FLOW.source, "-d", rig.NODE_ADDRESS, "-p", "tcp", "--dport", "10250", "-j", "ACCEPT")
     rig.iptables(backend, "-I", "INPUT", "1", *theirs)
     opened, fixer = rig.rules_of(backend), rig.fixer()
     with refused("guard", "nothing to open"):
@@ -118,7 +116,7 @@ def case_a_restored_copy_is_dead_and_swept(backend: str) -> None:
     copy = rig.saved(backend).replace(f" -m set --match-set {fix.set_name} src", "")
     rig.until(fix.ends + 1.1)
     fixer.sweep()
-    subprocess.run([f"iptables-{backend}-restore", "-w"], input=copy, text=True, check=True)
+    rig.restore(backend, copy)
     assert len(rig.ours(backend)) == 1
     assert not pod.gets_through()
     fixer.sweep()
@@ -131,7 +129,7 @@ def case_a_reload_is_noticed_and_put_back_three_times_where_asked(backend: str) 
         fixer = rig.fixer(twin=rig.said)
         fix = fixer.apply(rig.order(fixer, backend, put_back=put_back))
         for number in range(sweep.MOST_PUTS + 1 if put_back else 1):
-            subprocess.run([f"iptables-{backend}-restore", "-w"], input=pristine, text=True, check=True)
+            rig.restore(backend, pristine)
             fixer.sweep()
             assert len(rig.ours(backend)) == (1 if put_back and number < sweep.MOST_PUTS else 0), number
         assert rig.state_of(fix) == "clobbered"
@@ -143,6 +141,6 @@ def case_the_watch_notices_within_two_seconds(backend: str) -> None:
     fix = fixer.apply(rig.order(fixer, backend))
     time.sleep(1.5)  # it is at work
     for _ in range(1):
-        subprocess.run([f"iptables-{backend}-restore", "-w"], input=pristine, text=True, check=True)
+        rig.restore(backend, pristine)
         time.sleep(4)  # two on an idle machine
         assert rig.state_of(fix) == "clobbered"

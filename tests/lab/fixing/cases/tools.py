@@ -1,7 +1,9 @@
 """iptables' programs as they are found on nodes: missing, of another mind, talkative, stuck; and one backend for the other."""
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,6 +60,29 @@ def case_a_restore_that_misbehaves_changes_nothing(backend: str) -> None:
         _misbehaving(backend, "restore", name, script)
 
 
+def case_a_restore_that_hangs_in_its_write_keeps_nobody_waiting(backend: str) -> None:
+    """Whoever waits for iptables' lock gets it while our writer hangs, long before the other deadline."""
+    if backend == "nft":  # which holds no lock
+        return
+    fixer, real = rig.fixer(twin=rig.said), tool._DEADLINE
+    made, tool._DEADLINE = rig.order(fixer, backend), 30.0
+    try:
+        stuck = _replaced(f"{rig.IPTABLES}-{backend}-restore", BAD_RESTORES["stuck in the write"])
+        with stuck, ThreadPoolExecutor(1) as pool:
+            hung, waits = pool.submit(fixer.apply, made), [0.0]
+            while not hung.done():
+                began = time.monotonic()
+                rig.iptables(backend, "-A", "FORWARD", "-j", "RETURN")
+                rig.iptables(backend, "-D", "FORWARD", "-j", "RETURN")
+                waits.append(time.monotonic() - began)
+            with refused("no-tool", "did not end in time"):
+                hung.result()
+    finally:
+        tool._DEADLINE = real
+    assert 0.5 < max(waits) < 25, waits  # a second on an idle machine; at 0.5 the lock was not even held
+    assert rig.ours(backend) == []
+
+
 def case_a_backend_that_is_switched_is_the_next_plans(backend: str) -> None:
     """The rules move, and the name `iptables` with them, under a service that goes on: nothing of before is remembered."""
     other, rules = "nft" if backend == "legacy" else "legacy", rig.rules_of(backend)
@@ -87,14 +112,14 @@ def _misbehaving(backend: str, verb: str, name: str, script: str) -> None:
     made, patience, children = rig.order(fixer, backend), tool._DEADLINE, _children()
     tool._DEADLINE, found = 1.0, None
     try:
-        with _replaced(f"iptables-{backend}-{verb}", script):
+        with _replaced(f"{rig.IPTABLES}-{backend}-{verb}", script):
             fixer.apply(made)
     except HostError as error:  # what else it might be is a fault of ours
         found = error
     finally:
         tool._DEADLINE = patience
     assert found is not None, f"{verb}, {name}: it was not refused"
-    assert isinstance(found, FixRefused) or (verb == "save" and "iptables" in str(found)), (verb, name, found)
+    assert isinstance(found, FixRefused) or (verb == "save" and rig.IPTABLES in str(found)), (verb, name, found)
     assert rig.rules_of(backend) == before, name
     assert _children() <= children, name
     again = rig.fixer(twin=rig.said)  # nothing is left that would be in the way of the next
@@ -122,9 +147,9 @@ def _point_to(backend: str) -> None:
     """As update-alternatives does it."""
     BIN.mkdir(exist_ok=True)
     for verb in ("", "-save", "-restore"):
-        real = command.find(f"iptables-{backend}{verb}")
+        real = command.find(f"{rig.IPTABLES}-{backend}{verb}")
         assert real, backend
-        link = BIN / f"iptables{verb}"
+        link = BIN / f"{rig.IPTABLES}{verb}"
         link.unlink(missing_ok=True)
         link.symlink_to(real)
 

@@ -91,9 +91,10 @@ def case_the_lock_is_never_held_for_long(backend: str) -> None:
     """With 10,000 rules, by somebody who only watches: ours is held for one comparison and one commit."""
     if backend == "nft":
         return
-    rules = "".join(f"-A BIG -s 10.{n // 250}.{n % 250}.1/32 -p tcp -m tcp --dport 80 -j ACCEPT\n" for n in range(10000))
+    sources = (f"fd00::{n:x}/128" if rig.VERSION == 6 else f"10.{n // 250}.{n % 250}.1/32" for n in range(10000))
+    rules = "".join(f"-A BIG -s {source} -p tcp -m tcp --dport 80 -j ACCEPT\n" for source in sources)
     subprocess.run(
-        ["iptables-legacy-restore", "--noflush"], input=f"*filter\n:BIG - [0:0]\n{rules}COMMIT\n", text=True, check=True
+        [f"{rig.IPTABLES}-legacy-restore", "--noflush"], input=f"*filter\n:BIG - [0:0]\n{rules}COMMIT\n", text=True, check=True
     )
     held: list[float] = []
     real = lock._take
