@@ -6,6 +6,8 @@ from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 
+import pytest
+
 from agent import __version__
 from agent.analysis.diagnosis.diagnose import analyse
 from agent.analysis.readers.read import read_firewall
@@ -105,6 +107,14 @@ def test_the_deciding_chain_comes_first_and_its_rule_is_marked() -> None:
     assert chains[0].title == "ip filter INPUT (legacy)"
     assert [(row.number, row.packets) for row in chains[0].rows if row.decides] == [(5, 1)]
     assert not any(chain.decides for chain in chains[1:])
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("ACCEPT", "decides lets-in"), ("DROP", "decides")])
+def test_what_lets_in_is_not_drawn_as_what_stops(policy: str, kind: str) -> None:
+    rules = firewall(f"*filter\n:INPUT {policy} [1:60]\nCOMMIT\n")
+    report = analyse(capture(rules))
+    document = render(report, read_firewall(rules))
+    assert f'<tr class="{kind}"><td>policy' in document
 
 
 def test_of_a_long_chain_the_rules_around_the_deciding_one_are_shown() -> None:
