@@ -16,6 +16,7 @@ from agent.api.reports import report_routes
 from agent.api.rules import rule_routes
 from agent.api.schemas import schema_routes
 from agent.api.traffic import Traffic
+from agent.cluster.connection import node_name
 from agent.model.settings import Settings
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
@@ -47,7 +48,7 @@ def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     install(app)
     names = NodeNames(host, settings, clock)
     app.add_middleware(Gate, names=names, callers=callers or Callers(), clock=clock, traffic=traffic)
-    app.include_router(report_routes(diagnoses, fixing))
+    app.include_router(report_routes(diagnoses, fixing, node_name(settings.node_name)))
     app.include_router(rule_routes(host))
     if fixing is not None:
         app.include_router(fix_routes(fixing))

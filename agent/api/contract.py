@@ -16,6 +16,7 @@ from agent.model.capture import Capture
 from agent.model.explanation import Explanation
 from agent.model.fix import Fix, Fixes
 from agent.model.plan import Plan
+from agent.model.reach import Reach
 from agent.model.report import Report
 from agent.model.schema import components
 from agent.render.metrics import CONTENT_TYPE as EXPOSITION
@@ -127,6 +128,7 @@ ANSWERS: dict[tuple[str, str], dict[int, dict[str, Any]]] = {
     },
     ("get", "/v1/report"): {200: {_JSON: _ref("Report", _REPORT), _TEXT: _text(_PAGE)}},
     ("get", "/v1/verdict"): {200: {_TEXT: _text("k8s-worker1: REACHABLE\n")}, 503: {_TEXT: _text(_PAGE)}},
+    ("get", "/v1/reach"): {200: {_JSON: _ref("Reach")}},
     ("get", "/v1/capture"): {200: {_JSON: _ref("Capture")}},
     ("get", "/v1/firewall"): {200: {_JSON: _ref("InputPath"), _TEXT: _text("filter INPUT (iptables-nft), policy accept\n")}},
     ("get", "/v1/explain"): {200: {_JSON: _ref("Explanation"), _TEXT: _text("REJECT with icmp-host-prohibited\n")}},
@@ -200,7 +202,7 @@ def describe(app: FastAPI) -> None:
 def _document(app: FastAPI) -> dict[str, Any]:
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     parts = found.setdefault("components", {})
-    model = components(Report, Capture, Explanation, InputPath, Plan, Fix, Fixes)
+    model = components(Report, Reach, Capture, Explanation, InputPath, Plan, Fix, Fixes)
     parts["schemas"] = {**parts.get("schemas", {}), **model, **_OWN}
     for name in ("HTTPValidationError", "ValidationError"):
         parts["schemas"].pop(name, None)  # our 422 is a problem like all others

@@ -47,6 +47,7 @@ TABLE: Mapping[tuple[str, str], Row] = {
     ("GET", "/"): Row(GET_DIAGNOSES),
     ("GET", "/v1/report"): Row(GET_DIAGNOSES),
     ("GET", "/v1/verdict"): Row(GET_DIAGNOSES),
+    ("GET", "/v1/reach"): Row(GET_DIAGNOSES),
     ("GET", "/v1/capture"): Row(GET_CAPTURES),
     ("GET", "/v1/firewall"): Row(GET_CAPTURES, Cost.LOOK),
     ("GET", "/v1/explain"): Row(GET_DIAGNOSES, Cost.LOOK),

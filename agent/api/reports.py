@@ -17,6 +17,7 @@ from agent.model.report import Report, State
 from agent.model.settings import Extras
 from agent.render import page, text
 from agent.render.page import Past
+from agent.service.answering import Shortened, newest_fix
 from agent.service.diagnoses import Diagnoses, Diagnosis
 from agent.service.fixes import Fixing
 from agent.service.host import HostError
@@ -37,12 +38,13 @@ VERDICT_STATUS = {
 }
 
 
-def report_routes(diagnoses: Diagnoses, fixing: Fixing | None = None) -> APIRouter:
+def report_routes(diagnoses: Diagnoses, fixing: Fixing | None = None, node: str = "") -> APIRouter:
     """The routes. A report that is younger than ten seconds is given again; an older one is replaced first.
 
-    `fixing` knows the fixes that the page shows.
+    `fixing` knows the fixes that the page shows; `node` is the name that the cluster has for this node.
     """
     router = APIRouter(tags=["report"])
+    shortened = Shortened(node, lambda: newest_fix(fixing) if fixing else None)
 
     @router.get("/", dependencies=[Depends(only("o"))])
     def root(request: Request, o: Form | None = None) -> Response:
@@ -65,6 +67,15 @@ def report_routes(diagnoses: Diagnoses, fixing: Fixing | None = None) -> APIRout
         """One line; 200 when pods reach the kubelet, 503 when they are blocked or nobody can tell."""
         found = _report(diagnoses.recent())
         return text_answer(text.verdict(found), VERDICT_STATUS[found.state])
+
+    @router.get("/v1/reach", dependencies=[Depends(only())])
+    def reach() -> Response:
+        """The same answer as short as the cluster keeps it: what `kubereach cluster --from agents` puts side by side."""
+        diagnosis = diagnoses.recent()
+        found, capture = _report(diagnosis), diagnoses.capture()
+        if capture is None:  # a fix was put in or taken out while the first look of all was under way
+            raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is outdated", "The rules changed: ask again.")
+        return json_answer(shortened(diagnosis, found, capture))
 
     @router.get("/v1/capture", dependencies=[Depends(only())])
     def capture() -> Response:

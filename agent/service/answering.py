@@ -1,5 +1,6 @@
 """This node's latest answer in the form that the cluster keeps, made once for each diagnosis."""
 
+import logging
 from collections.abc import Callable
 
 from agent.analysis.diagnosis.identify import identify
@@ -10,8 +11,11 @@ from agent.model.fix import Fix, FixState
 from agent.model.reach import Reach, ReachFix
 from agent.model.report import Report
 from agent.service.clock import Clock
-from agent.service.diagnoses import Diagnoses
+from agent.service.diagnoses import Diagnoses, Diagnosis
+from agent.service.fixes import Fixing
+from agent.service.host import HostError
 
+_log = logging.getLogger(__name__)
 # A node that could not be looked at is not asked again and again: its asker comes every second.
 PAUSE = 60.0
 # The object's words for a fix (daemonset/base/crd.yaml); one that is not tried yet is on trial to a reader.
@@ -32,8 +36,8 @@ class Answering:
     """Looks for a publisher: `Publisher`'s `look`. `newest` is the fix that was made last, None where there was none."""
 
     def __init__(self, node: str, diagnoses: Diagnoses, newest: Callable[[], Fix | None], clock: Clock) -> None:
-        self._node, self._diagnoses, self._newest, self._clock = node, diagnoses, newest, clock
-        self._made: tuple[str, Reach] | None = None
+        self._diagnoses, self._clock = diagnoses, clock
+        self._shortened = Shortened(node, newest)
         self._not_before = 0.0
 
     def __call__(self, fresh: bool) -> Reach | None:
@@ -47,9 +51,31 @@ class Answering:
         if diagnosis.report is None or capture is None:
             self._not_before = self._clock.monotonic() + PAUSE
             return None
-        if self._made is None or self._made[0] != diagnosis.id:
-            self._made = diagnosis.id, shorten(self._node, capture, diagnosis.report, self._newest())
-        return self._made[1]
+        return self._shortened(diagnosis, diagnosis.report, capture)
+
+
+class Shortened:
+    """The form of the last diagnosis it was asked for: its fingerprint reads every rule on the way in."""
+
+    def __init__(self, node: str, newest: Callable[[], Fix | None]) -> None:
+        self._node, self._newest = node, newest
+        self._made: tuple[str, Reach] | None = None
+
+    def __call__(self, diagnosis: Diagnosis, report: Report, capture: Capture) -> Reach:
+        """What the report of a diagnosis, made of this capture, is in the cluster."""
+        made = self._made
+        if made is None or made[0] != diagnosis.id:
+            self._made = made = diagnosis.id, shorten(self._node, capture, report, self._newest())
+        return made[1]
+
+
+def newest_fix(fixing: Fixing) -> Fix | None:
+    """The fix that was made last; None also where they cannot be read, which is logged: the answer stands without it."""
+    try:
+        return next(iter(fixing.all().fixes), None)
+    except HostError as error:
+        _log.warning("the node's fixes could not be read: %s", error)
+        return None
 
 
 def shorten(node: str, capture: Capture, report: Report, fix: Fix | None) -> Reach:

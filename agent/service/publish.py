@@ -7,15 +7,14 @@ from threading import Event, Thread
 from agent.cluster.connection import ClusterError, Connection, connect, node_name
 from agent.cluster.events import Events
 from agent.cluster.reaches import Reaches
-from agent.model.fix import Fix, Transition
+from agent.model.fix import Transition
 from agent.model.reach import Reach
 from agent.model.settings import Settings
 from agent.service.announcing import Announcer
-from agent.service.answering import Answering
+from agent.service.answering import Answering, newest_fix
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
 from agent.service.fixes import Fixing
-from agent.service.host import HostError
 from agent.service.publishing import Publisher, run
 
 _log = logging.getLogger(__name__)
@@ -50,14 +49,7 @@ def _publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Cl
     fixing.told = announcer.note
     Thread(target=announcer.run, args=(ended,), name="announcer", daemon=True).start()
 
-    def newest() -> Fix | None:
-        try:
-            return next(iter(fixing.all().fixes), None)
-        except HostError as error:  # the answer stands without it
-            _log.warning("the node's fixes could not be read: %s", error)
-            return None
-
-    look = Answering(node, diagnoses, newest, clock)
+    look = Answering(node, diagnoses, lambda: newest_fix(fixing), clock)
     run(Publisher(node, Reaches(connection), tell=tell, look=look, clock=clock, chance=random.random), ended)
 
 

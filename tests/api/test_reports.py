@@ -9,6 +9,7 @@ import pytest
 from agent.api import reports
 from agent.model.capture import Capture, Stage
 from agent.model.codec import from_plain
+from agent.model.reach import Reach
 from agent.model.report import Report, State
 from agent.service.diagnoses import Diagnosis, Progress
 from agent.service.host import BrokerGone, HostError
@@ -57,6 +58,21 @@ def test_the_form_can_be_asked_for(served):
 
 def test_the_report_is_the_model(served):
     assert from_plain(Report, served.client.get("/v1/report").json()) == REPORT
+
+
+def test_the_short_form_is_the_clusters_and_of_the_same_look(served):
+    report = served.client.get("/v1/report").json()
+    looks = served.host.calls.count("node")
+    found = from_plain(Reach, served.client.get("/v1/reach").json())
+    assert (found.node, found.state, found.cause) == ("K8s-Worker1", "blocked", "input-reject")
+    assert (found.look_time, len(found.fingerprint) > 0) == (report["taken_at"], True)
+    assert served.host.calls.count("node") == looks
+
+
+def test_the_short_form_of_a_first_look_that_a_fix_outdated_is_a_503(served, monkeypatch):
+    monkeypatch.setattr(served.diagnoses, "capture", lambda: None)
+    answer = served.client.get("/v1/reach")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The rules changed: ask again.")
 
 
 def test_a_young_report_is_given_again(served):
