@@ -1,7 +1,9 @@
 """A connection to the Kubernetes API: where its configuration is, and every failure as one kind of error with a sentence."""
 
+import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +12,8 @@ T = TypeVar("T")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # An API server that needs longer for one object is itself in trouble, and must not keep an agent from its node.
 TIMEOUT = 5.0
+# An exec begins when the API server has reached the kubelet, which is what may be in trouble; other nodes are asked meanwhile.
+EXEC_TIMEOUT = 15.0
 
 
 class ClusterError(Exception):
@@ -18,6 +22,15 @@ class ClusterError(Exception):
     def __init__(self, sentence: str, status: int = 0, patience: float | None = None) -> None:
         super().__init__(sentence)
         self.status, self.patience = status, patience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """How a command in a container ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
 
 
 def configuration() -> Path | None:
@@ -66,27 +79,70 @@ class Connection:
             f"writing {_plural(kind)}/{name}", lambda: self._client.patch(kind, name, change, patch_type=PatchType.MERGE)
         )
 
-    def list(self, kind: Any, chunk: int) -> Iterator[Any]:
-        """All objects, asked for in chunks. Raises `ClusterError`."""
-        found = _sentenced(f"listing {_plural(kind)}", lambda: iter(self._client.list(kind, chunk_size=chunk)))
+    def list(
+        self,
+        kind: Any,
+        chunk: int,
+        *,
+        namespace: str = "",
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Iterator[Any]:
+        """All objects, or those of a namespace with these labels and fields, asked for in chunks. Raises `ClusterError`."""
+        chosen = {"namespace": namespace, "labels": labels, "fields": fields}
+        more = {name: value for name, value in chosen.items() if value}
+        found = _sentenced(f"listing {_plural(kind)}", lambda: iter(self._client.list(kind, chunk_size=chunk, **more)))
         while (item := _sentenced(f"listing {_plural(kind)}", lambda: next(found, None))) is not None:
             yield item
 
+    def run(  # noqa: PLR0913 - where, what, and what bounds it
+        self, pod: str, namespace: str, container: str, argv: Sequence[str], *, timeout: float, limit: int
+    ) -> Ran:
+        """Runs a command in a container (`pods/exec`) to its end. Safe from any thread.
 
-def connect(source: Path | None = None, context: str = "") -> Connection:
-    """A connection by the configuration of this process. Raises `ClusterError` where there is none, or it is not understood."""
+        Raises `ClusterError`, also when it prints over `limit` bytes.
+        """
+        stdout, stderr = _Bounded(limit), _Bounded(limit)
+
+        def ask() -> Ran:
+            more = {"namespace": namespace, "container": container, "timeout": timeout}
+            done = self._client.exec(pod, command=list(argv), stdout=stdout, stderr=stderr, decode=None, **more)
+            return Ran(status=done.exit_code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
+
+        return _sentenced(f"exec in pod {namespace}/{pod}", ask)
+
+
+class _Bounded(io.BytesIO):
+    """Bytes of a stranger, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, data: Any) -> int:
+        """As a file does it. Raises `ClusterError` over the limit."""
+        if self.tell() + len(data) > self._limit:
+            raise ClusterError(f"more than {self._limit} bytes were printed")
+        return super().write(data)
+
+
+def connect(source: Path | None = None, context: str = "", timeout: float = TIMEOUT) -> Connection:
+    """A connection by the configuration of this process, `timeout` seconds for each of its steps.
+
+    Raises `ClusterError` where there is none, or it is not understood.
+    """
     source = source or configuration()
     if source is None:
         raise ClusterError("no cluster is configured: set KUBECONFIG, or run in a pod with a service account.")
     # Imported here: a quarter of a second and 15 MiB that a node outside any cluster need not pay.
     from lightkube import Client, KubeConfig  # noqa: PLC0415
 
-    timeout: Any = TIMEOUT  # a number is as good as the transport's own type, which differs between versions
+    patience: Any = timeout  # a number is as good as the transport's own type, which differs between versions
 
     def make() -> Connection:
         inside = source == SERVICE_ACCOUNT
         config = KubeConfig.from_service_account(source) if inside else KubeConfig.from_file(source)
-        return Connection(Client(config.get(context or None), timeout=timeout, field_manager="kubereach"))
+        return Connection(Client(config.get(context or None), timeout=patience, field_manager="kubereach"))
 
     return _sentenced(f"the cluster's configuration {source}", make)
 

@@ -1,8 +1,18 @@
 """Many nodes' answers side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.model.reach import Reach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPod:
+    """Where a node's agent runs. `phase` is the pod's, as the API has it."""
+
+    node: str
+    namespace: str
+    name: str
+    phase: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +28,8 @@ class Group:
 class FleetView:
     """All nodes: how many are in which state, those in trouble, the groups by fingerprint, the largest first.
 
-    `sentence` is the answer in one line. `silent` are nodes whose agent has not answered yet.
+    `sentence` is the answer in one line. `silent` are nodes whose agent has not answered yet,
+    `failures` those that were asked and gave no answer, with the sentence that says why. `total` counts neither.
     """
 
     total: int
@@ -27,6 +38,7 @@ class FleetView:
     groups: tuple[Group, ...]
     silent: tuple[str, ...]
     sentence: str
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +53,10 @@ class Cell:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
     """The nodes in order and what is known between them; a pair that nobody tried has no cell. `strangers` are targets that
-    are no known node's address.
+    are no known node's address, `failures` nodes that were asked and gave no answer, with the reason.
     """
 
     nodes: tuple[str, ...]
     cells: tuple[Cell, ...]
     strangers: tuple[str, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)

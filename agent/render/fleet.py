@@ -1,6 +1,6 @@
 """Many nodes' answers as a person reads them: the sentence first, then those in trouble, then whose rules differ."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.model.fleet import FleetView, Group, Matrix
 from agent.model.reach import Reach
@@ -17,10 +17,16 @@ def fleet(view: FleetView) -> str:
         blocks.append(list(table([("NODE", "STATE", "CAUSE", "RULE", "SINCE"), *map(_trouble, view.trouble)])))
     if len(view.groups) > 1:
         blocks.append(list(table([("RULES", "NODES", "STATES", ""), *map(_group, view.groups)])))
+    if view.failures:
+        blocks.append(list(_failed(view.failures)))
     last = [_counted(view.states)] if view.states else []
     if view.silent:
         last.append(f"not answered yet: {_some(view.silent, 10)} ({len(view.silent)})")
     return "\n\n".join("\n".join(map(clean, lines)) for lines in (*blocks, last) if lines) + "\n"
+
+
+def _failed(failures: Mapping[str, str]) -> Iterator[str]:
+    return table([("NODE", "NO ANSWER"), *failures.items()])
 
 
 def _trouble(each: Reach) -> tuple[str, ...]:
@@ -78,9 +84,10 @@ def node(reach: Reach) -> str:
 def matrix(found: Matrix) -> str:
     """Rows are where pods are, columns whose kubelet they ask; a dot is open, a blank was not tried."""
     nodes, outcomes = found.nodes, {(cell.source, cell.target): cell.outcome for cell in found.cells}
+    lines = []
     if not nodes:
-        return "no node has answered yet\n"
-    if len(nodes) > MAX_NODES:
+        lines = ["no node has answered yet"]
+    elif len(nodes) > MAX_NODES:
         closed = [(source, target, outcome) for (source, target), outcome in sorted(outcomes.items()) if outcome != "open"]
         lines = [f"{len(nodes)} nodes, {len(outcomes)} pairs tried, {len(closed)} not open"]
         lines += table([("FROM", "TO", "OUTCOME"), *closed])
@@ -88,6 +95,8 @@ def matrix(found: Matrix) -> str:
         rows = [(source, *(_cell(outcomes.get((source, target), "")) for target in nodes)) for source in nodes]
         lines = list(table([("FROM \\ TO", *nodes), *rows]))
     lines += [f"no known node has {clean(address)}" for address in found.strangers]
+    if found.failures:
+        lines += ["", *_failed(found.failures)]
     return "\n".join(lines) + "\n"
 
 

@@ -50,6 +50,11 @@ class Cluster:
         first = (str(SCRIPTS / "cluster.sh"), "kubectl") if self.own else ("kubectl",)
         return run(*first, *argv, stdin=stdin, check=check)
 
+    def command(self, *argv: str) -> str:
+        """What a command prints that finds the API server as kubectl does; its end is in what it prints."""
+        first = (str(SCRIPTS / "cluster.sh"), "node", "m") if self.own else ()
+        return run(*first, *argv, check=False)
+
     def get(self, *argv: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", *argv, "-o", "json"))
         return found

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,6 +261,20 @@ def test_kubectl_get_reaches_names_node_and_rule(installed: Cluster, workers: li
         assert "KubeletBlocked" in told
     installed.report(node)
     eventually("the object says that it is over", lambda: installed.get("reach", node)["status"]["state"] == "reachable")
+
+
+def test_the_agents_answer_without_the_objects(installed: Cluster, workers: list[str]) -> None:
+    node, other = workers
+
+    def ask(*argv: str) -> str:
+        return installed.command(sys.executable, "-P", "-m", "agent.cli.app", "cluster", *argv, "--from", "agents")
+
+    with incident(installed, node, "nft") as number:
+        found = ask("run", node, other, "nowhere")
+        assert f"1 of 2 nodes is stopped ({node}), by rule {number} of filter INPUT (iptables-nft)" in found, found
+        assert "nowhere  no agent runs there." in found
+        assert f"{node}: BLOCKED" in ask("explain", node)
+    assert "On all 2 nodes pods reach their kubelet" in ask("run", node, other)
 
 
 def test_a_wish_in_the_object_is_a_new_look(installed: Cluster, workers: list[str]) -> None:

@@ -1,14 +1,14 @@
 """Who reaches whose kubelet, node by node, from the connects that each node's agent made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from agent.model.fleet import Cell, Matrix
 from agent.model.reach import Reach
 
 
-def build_matrix(reaches: Iterable[Reach]) -> Matrix:
-    """From each node's vantage points: its pods to its own kubelet, and to its neighbours'."""
+def build_matrix(reaches: Iterable[Reach], failures: Mapping[str, str] | None = None) -> Matrix:
+    """From each node's vantage points: its pods to its own kubelet, and to its neighbours'. `failures`: who gave no answer."""
     answers = sorted((each for each in reaches if each.state), key=lambda each: each.node)
     owners = {address: each.node for each in answers for address in each.node_addresses}
     cells: dict[tuple[str, str], Cell] = {}
@@ -26,7 +26,12 @@ def build_matrix(reaches: Iterable[Reach]) -> Matrix:
                 known = cells.get((answer.node, target))
                 if known is None or known.outcome == "open":
                     cells[answer.node, target] = Cell(source=answer.node, target=target, outcome=vantage.outcome)
-    return Matrix(nodes=tuple(each.node for each in answers), cells=tuple(cells.values()), strangers=tuple(sorted(strangers)))
+    return Matrix(
+        nodes=tuple(each.node for each in answers),
+        cells=tuple(cells.values()),
+        strangers=tuple(sorted(strangers)),
+        failures=dict(sorted((failures or {}).items())),
+    )
 
 
 def _address(to: str) -> str:

@@ -1,7 +1,7 @@
 """Which nodes' rules differ from those of most, and by which rule it shows."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.model.fleet import FleetView, Group
 from agent.model.reach import Reach
@@ -9,8 +9,8 @@ from agent.model.reach import Reach
 BAD = ("blocked", "degraded", "unknown")
 
 
-def view_fleet(reaches: Iterable[Reach]) -> FleetView:
-    """Sees them all at once. Each is looked at once; only those in trouble are kept whole."""
+def view_fleet(reaches: Iterable[Reach], failures: Mapping[str, str] | None = None) -> FleetView:
+    """Sees them all at once. Each is looked at once; only those in trouble are kept whole. `failures`: who gave no answer."""
     members: dict[str, list[str]] = {}
     states: dict[str, Counter[str]] = {}
     trouble: list[Reach] = []
@@ -36,16 +36,18 @@ def view_fleet(reaches: Iterable[Reach]) -> FleetView:
         trouble=tuple(trouble),
         groups=groups,
         silent=tuple(sorted(silent)),
-        sentence=_sentence(total, trouble, groups),
+        sentence=_sentence(total, trouble, groups, len(silent) + len(failures or {})),
+        failures=dict(sorted((failures or {}).items())),
     )
 
 
-def _sentence(total: int, trouble: Sequence[Reach], groups: Sequence[Group]) -> str:
+def _sentence(total: int, trouble: Sequence[Reach], groups: Sequence[Group], missing: int) -> str:
     if not total:
         return "No node has answered yet."
+    rest = f" {missing} more gave no answer." if missing else ""
     if not trouble:
         alike = "all with the same rules" if len(groups) == 1 else f"with {len(groups)} different sets of rules"
-        return f"On all {total} nodes pods reach their kubelet, {alike}."
+        return f"On all {total} nodes{' that answered' if missing else ''} pods reach their kubelet, {alike}.{rest}"
     blocked = [each for each in trouble if each.state == "blocked"] or list(trouble)
     names = _names([each.node for each in blocked])
     alone = _alone(blocked, groups)
@@ -56,7 +58,7 @@ def _sentence(total: int, trouble: Sequence[Reach], groups: Sequence[Group]) -> 
     if alone and len(blocked) == 1:
         differs = f"only {names} differs in its rules"
     head = f"{len(blocked)} of {total} nodes {'is' if len(blocked) == 1 else 'are'} {what} ({names})"
-    return f"{head}{by}{f'; {differs}' if differs else ''}."
+    return f"{head}{by}{f'; {differs}' if differs else ''}.{rest}"
 
 
 def _alone(blocked: Sequence[Reach], groups: Sequence[Group]) -> bool:

@@ -77,3 +77,14 @@ def test_of_a_large_matrix_what_is_not_open_is_listed() -> None:
     many = [BLOCKED, *(Reach(node=f"n{number}", state="reachable") for number in range(30))]
     lines = fleet.matrix(build_matrix(many)).splitlines()
     assert lines == ["31 nodes, 1 pairs tried, 1 not open", "FROM  TO  OUTCOME", "w1    w1  host-prohibited"]
+
+
+def test_who_gave_no_answer_is_a_line_with_its_reason() -> None:
+    failures = {"w3": "no\x1b agent"}
+    assert fleet.fleet(view_fleet([FINE], failures)).splitlines()[2:4] == ["NODE  NO ANSWER", "w3    no\\x1b agent"]
+    assert fleet.matrix(build_matrix([], failures)).splitlines() == [
+        "no node has answered yet",
+        "",
+        "NODE  NO ANSWER",
+        "w3    no\\x1b agent",
+    ]

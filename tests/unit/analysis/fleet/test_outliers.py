@@ -62,3 +62,13 @@ def test_nodes_without_an_answer_are_silent() -> None:
 def test_many_names_are_cut() -> None:
     view = view_fleet([blocked(f"w{number}") for number in range(9)])
     assert "w0, w1, w2, w3, w4 and 4 more" in view.sentence
+
+
+def test_who_gave_no_answer_is_neither_fine_nor_forgotten() -> None:
+    view = view_fleet([fine("w1"), Reach(node="w9")], {"w3": "b", "w2": "a"})
+    assert view.sentence == (
+        "On all 1 nodes that answered pods reach their kubelet, all with the same rules. 3 more gave no answer."
+    )
+    assert list(view.failures.items()) == [("w2", "a"), ("w3", "b")]
+    assert view_fleet([blocked("w1")], {"w2": "a"}).sentence.endswith("-j REJECT. 1 more gave no answer.")
+    assert view_fleet([], {"w2": "a"}).sentence == "No node has answered yet."
