@@ -14,7 +14,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from scapy.config import conf
+from agent.host import scapy_tables
+
+scapy_tables.leave_out()
+from scapy.config import conf  # noqa: E402  after what its import obeys
 
 conf.verb = 0
 conf.route_autoload = conf.route6_autoload = False  # it must not look at the host's routes, nor take the time

@@ -1,7 +1,7 @@
 """Short-lived children that do one job each with a library that may live in neither the broker nor the front.
 
 Each library has a template: a process that has imported it and forks a child per job, so that a reading costs milliseconds
-instead of an import. A template holds memory meanwhile (private: psutil 10 MiB, python-iptables 11, scapy 38), so it starts
+instead of an import. A template holds memory meanwhile (private: psutil 10 MiB, python-iptables 11, scapy 17), so it starts
 with a look and ends when nobody asked for a minute.
 """
 

@@ -5,7 +5,10 @@ import socket
 import time
 from ipaddress import IPv4Address
 
-from scapy.config import conf
+from agent.host import scapy_tables
+
+scapy_tables.leave_out()
+from scapy.config import conf  # noqa: E402  after what its import obeys
 
 conf.verb = 0
 conf.route_autoload = conf.route6_autoload = False  # whose routes they would be depends on the moment
