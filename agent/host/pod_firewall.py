@@ -15,6 +15,8 @@ from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, N
 # A pod has a handful of rules, a mesh a hundred (20 KiB); who has more than this to list wants to keep us waiting.
 _DEADLINE = 3.0
 _LIMIT = 1024 * 1024
+# What nft takes for a list of almost that length; before it prints 100,000 rules it would take 900 MiB.
+_MEMORY = 24 * 1024 * 1024
 _LISTS = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
 _FAMILY = re.compile(r'"table":\s*\{"family":\s*"(\w+)"')
 
@@ -59,7 +61,7 @@ def _read(handle: int, name: str, *argv: str) -> Reading:
         child = command.spawn(whole, pass_fds=(handle,), environment={"LC_ALL": "C"})
     except OSError as error:
         return Reading(name=name, argv=whole, status=None, problem=f"nsenter could not be started: {error.strerror}")
-    done = child.converse(b"", _DEADLINE, _LIMIT)
+    done = child.converse(b"", _DEADLINE, _LIMIT, _MEMORY)
     stdout = done.stdout if done.status is not None else b""
     return Reading(
         name=name,

@@ -44,6 +44,14 @@ def test_too_much_output_is_refused() -> None:
     assert "more than 100000 bytes" in done.problem
 
 
+@pytest.mark.parametrize(("size", "problem"), [(48 << 20, "took more than 33554432 bytes of memory"), (4 << 20, "")])
+def test_one_that_takes_too_much_memory_is_killed(size: int, problem: str) -> None:
+    code = f"import time; kept = bytearray(b'x' * {size}); print('taken', flush=True); time.sleep({60 if problem else 0.1})"
+    done = command.spawn([sys.executable, "-c", code]).converse(b"", 30.0, memory=32 << 20)
+    assert done.status == (None if problem else 0)
+    assert done.problem == (f"{sys.executable} {problem}" if problem else "")
+
+
 def test_one_that_does_not_read_its_input_is_no_error() -> None:
     assert command.run(["true"], stdin=b"x" * 1_000_000).status == 0
 
