@@ -6,31 +6,41 @@ another one. What they print is a stranger's, and is returned as text. Like `age
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.host import command
+from agent.host.fixing import snapshot
 from agent.host.namespaces import Directory
 from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Problem, Reading
 
 # A pod has a handful of rules, a mesh a hundred (20 KiB); who has more than this to list wants to keep us waiting.
 _DEADLINE = 3.0
 _LIMIT = 1024 * 1024
-# What nft takes for a list of almost that length; before it prints 100,000 rules it would take 900 MiB.
-_MEMORY = 24 * 1024 * 1024
+# Of legacy tables in the kernel: what a list of that length is there. iptables-legacy-save takes several times as much at once.
+_TABLES = 4 * 1024 * 1024
+# What nft takes for 1,500 rules. For 100,000 it would take 900 MiB before it prints one, of the memory that our cgroup has.
+_MEMORY = 16 * 1024 * 1024
 _LISTS = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
 _FAMILY = re.compile(r'"table":\s*\{"family":\s*"(\w+)"')
 
 
 def capture(directory: Directory, namespace: int) -> Firewall:
     """Every live backend of that namespace. Raises `NamespaceGone` and `HostError`; what else fails is in `problems`."""
-    handle, legacy, legacy6 = directory.inside(namespace, _enter)
+    entered = directory.inside(namespace, _enter)
+    handle, legacy, legacy6 = entered.handle, entered.legacy, entered.legacy6
     try:
         readings = [_read(handle, NFT_JSON, "nft", "-j", "list", "ruleset")]
         families = set(_FAMILY.findall(readings[0].stdout))
         readings += [_read(handle, NFT_SAVE, "iptables-nft-save", "-c")] if "ip" in families else []
         readings += [_read(handle, NFT_SAVE6, "ip6tables-nft-save", "-c")] if "ip6" in families else []
-        readings += [_read(handle, LEGACY_SAVE, "iptables-legacy-save", "-c")] if legacy else []
-        readings += [_read(handle, LEGACY_SAVE6, "ip6tables-legacy-save", "-c")] if legacy6 else []
+        for names, name, tool, version in ((legacy, LEGACY_SAVE, "iptables", 4), (legacy6, LEGACY_SAVE6, "ip6tables", 6)):
+            size = entered.sizes.get(version, 0)
+            if names and size > _TABLES:
+                problem = f"its tables have {size} bytes in the kernel; more than {_TABLES} are not read"
+                readings.append(Reading(name=name, argv=(f"{tool}-legacy-save", "-c"), status=None, problem=problem))
+            elif names:
+                readings.append(_read(handle, name, f"{tool}-legacy-save", "-c"))
     finally:
         os.close(handle)
     problems = tuple(
@@ -41,8 +51,27 @@ def capture(directory: Directory, namespace: int) -> Firewall:
     return Firewall(readings=tuple(readings), legacy_tables=legacy, legacy_tables6=legacy6, problems=problems)
 
 
-def _enter() -> tuple[int, tuple[str, ...], tuple[str, ...]]:
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), _tables("ip"), _tables("ip6")
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """The namespace, open; its legacy tables' names, and by IP version how many bytes they have together."""
+
+    handle: int
+    legacy: tuple[str, ...]
+    legacy6: tuple[str, ...]
+    sizes: dict[int, int]
+
+
+def _enter() -> _Entered:
+    legacy, legacy6 = _tables("ip"), _tables("ip6")
+    sizes = {version: sum(_size(version, table) for table in names) for version, names in ((4, legacy), (6, legacy6))}
+    return _Entered(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), legacy, legacy6, sizes)
+
+
+def _size(version: int, table: str) -> int:
+    try:
+        return snapshot.legacy_size(version, table)
+    except OSError:
+        return 0  # it went meanwhile, or we may not ask: then the tool says so
 
 
 def _tables(family: str) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def test_it_runs_on_every_node_and_is_small(name, objects) -> None:
     pod = one(objects, "DaemonSet")["spec"]["template"]["spec"]
     assert pod["tolerations"] == [{"operator": "Exists"}]
     assert pod["priorityClassName"] == "system-node-critical"
-    assert container(objects)["resources"] == {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+    assert container(objects)["resources"] == {"requests": {"cpu": "10m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}}
 
 
 @EVERYTHING

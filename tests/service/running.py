@@ -23,7 +23,11 @@ from tests.lab.staged import IS_ROOT, await_that, command_line, parent_of, pids,
 
 CANARY = "canary-3c9d1be07f2a4856"
 BEARER = {"Authorization": f"Bearer {CANARY}"}
-TO_LOG = "import os, sys; os.dup2(int(sys.argv[1]), 2); os.execv(sys.argv[2], sys.argv[2:])"
+# Into a control group, where there is one, before anything of it is in memory; then as argv says, its errors into the log.
+TO_LOG = (
+    "import os, sys; group, log = map(int, sys.argv[1:3]); group < 0 or (os.write(group, b'0'), os.close(group)); "
+    "os.dup2(log, 2); os.execv(sys.argv[3], sys.argv[3:])"
+)
 PYTHON = (sys.executable, "-P", "-m")
 
 
@@ -79,9 +83,12 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-    directory: Path, incident: str = "centos-reject", *, insecure: bool = False, allow_fix: bool = False
+    directory: Path, incident: str = "centos-reject", *, insecure: bool = False, allow_fix: bool = False, group: int = -1
 ) -> Iterator[Service]:
-    """Runs the service on the incident's node: with TLS and the token `CANARY`, or an insecure loopback."""
+    """Runs the service on the incident's node: with TLS and the token `CANARY`, or an insecure loopback.
+
+    `group` is the open cgroup.procs of a control group for it.
+    """
     access = Access(owner=os.geteuid(), insecure_loopback=insecure)
     secrets = Secrets()
     if not insecure:
@@ -97,7 +104,7 @@ def serving(
         port, kept = tcp.getsockname()[1], (tcp.fileno(), unix.fileno(), sealed.fileno())
         argv = _broker(access, *kept, allow_fix=allow_fix)
         service = Service(0, port, path, log, "http" if insecure else "https")
-        with _staged(incident, argv, kept, stderr.fileno()) as service.pid:
+        with _staged(incident, argv, kept, stderr.fileno(), group) as service.pid:
             for sock in (tcp, unix):
                 sock.close()
             await_that(lambda: _answers(service), "the service does not answer", patience=60.0)
@@ -114,23 +121,24 @@ def _broker(access: Access, tcp: int, unix: int, sealed: int, *, allow_fix: bool
 
 
 @contextlib.contextmanager
-def _staged(incident: str, argv: list[str], kept: tuple[int, ...], stderr: int) -> Iterator[int]:
+def _staged(incident: str, argv: list[str], kept: tuple[int, ...], stderr: int, group: int) -> Iterator[int]:
     from agent.host import command
     from agent.lab.handover import Plan
     from agent.lab.incidents import find_incident
     from agent.lab.sandbox import _prefix
 
     theirs, lifeline = os.pipe()
+    opened = (*kept, stderr, *((group,) if group >= 0 else ()))
     plan = Plan(
         incident=incident,
         backend=find_incident(incident).default_backend,
-        argv=(sys.executable, "-c", TO_LOG, str(stderr), *argv),
+        argv=(sys.executable, "-c", TO_LOG, str(group), str(stderr), *argv),
         lifeline=theirs,
-        keep=(*kept, stderr),
+        keep=opened,
     )
     inside = [*PYTHON, "agent.lab.inside", json.dumps(to_plain(plan))]
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    child = command.spawn([*_prefix(), *inside], pass_fds=(theirs, *kept, stderr), piped=False, environment={"PATH": path})
+    child = command.spawn([*_prefix(), *inside], pass_fds=(theirs, *opened), piped=False, environment={"PATH": path})
     os.close(theirs)
     try:
         yield child.pid

@@ -58,6 +58,14 @@ def legacy(version: int, *, like: LegacyTable | None = None) -> LegacyTable:
     return LegacyTable(data, tuple(spans))
 
 
+def legacy_size(version: int, table: str) -> int:
+    """How many bytes a table that exists has in the kernel: a rule has 150 to 500. Raises `OSError`."""
+    family, level, _, _ = _LAYOUT[version]
+    with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+        (size,) = struct.unpack_from("=I", _getsockopt(sock, level, _GET_INFO, 84, table.encode("ascii")), 80)
+    return int(size)
+
+
 def generation() -> int:
     """The number of nft's present generation: every commit, whoever's and to whatever table, raises it. Raises `HostError`."""
     # struct nlmsghdr and nfgenmsg: length, type, NLM_F_REQUEST, sequence, port; family, version, resource.

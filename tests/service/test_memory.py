@@ -1,0 +1,112 @@
+"""C10 of the threats: pods with 100,000 rules, and an agent that the kernel ends where it takes more memory than it may."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.lab.topology import METRICS_SERVER, WEB
+from tests.lab.staged import await_that
+from tests.service.running import Service, serving
+
+MIB = 1024 * 1024
+# What docs/install.md says of a node with few rules of its own; a hundred looks with KUBEREACH_LOOKS=100.
+LIMIT, RULES, LOOKS = 128 * MIB, 100_000, int(os.environ.get("KUBEREACH_LOOKS", "5"))
+ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
+
+
+class Group:
+    """A memory control group of our own, of either version (the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2)."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self.old = (path / "memory.limit_in_bytes").exists()
+        (path / ("memory.limit_in_bytes" if self.old else "memory.max")).write_text(str(limit))
+
+    def kills(self) -> int:
+        """How many processes the kernel has ended in it for want of memory."""
+        text = (self.path / ("memory.oom_control" if self.old else "memory.events")).read_text()
+        return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+
+    def peak(self) -> int:
+        """The most it had, in bytes, what could be dropped at once included."""
+        return int((self.path / ("memory.max_usage_in_bytes" if self.old else "memory.peak")).read_text())
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    path = next((root for root in ROOTS if root.is_dir() and _limits(root)), None)
+    if path is None:
+        pytest.skip("no memory control group can be made here: neither of version 1 nor, with the controller on, of version 2")
+    path = path / f"kubereach-test-{os.getpid()}"
+    try:
+        path.mkdir()
+    except OSError as error:
+        pytest.skip(f"no memory control group may be made here: {error.strerror}")
+    try:
+        yield Group(path, LIMIT)
+    finally:
+        await_that(lambda: _removed(path), f"{path} is not empty")
+
+
+def _limits(root: Path) -> bool:
+    control = root / "cgroup.subtree_control"
+    return (root / "memory.limit_in_bytes").exists() or (control.exists() and "memory" in control.read_text().split())
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.rmdir()
+    except OSError:  # who lived in it is on their way out
+        return False
+    return True
+
+
+def rules() -> str:
+    lines = (
+        f"-A OUTPUT -d 10.99.{number >> 8 & 255}.{number & 255}/32 -p tcp -m tcp --dport {1 + number % 60_000} -j ACCEPT\n"
+        for number in range(RULES)
+    )
+    return f"*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{''.join(lines)}COMMIT\n"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("backend", "unread"),
+    [
+        ("nft", r"the pod's nft-json: .* took more than \d+ bytes of memory"),
+        ("legacy", r"the pod's iptables-legacy-save: .* in the kernel"),
+    ],
+    ids=["nft", "legacy"],
+)
+def test_pods_full_of_rules_do_not_cost_the_agent_its_life(tmp_path: Path, group: Group, backend: str, unread: str) -> None:
+    procs = os.open(group.path / "cgroup.procs", os.O_WRONLY)
+    try:
+        with serving(tmp_path, group=procs) as service:
+            assert str(service.pid_of("agent.api.front")) in (group.path / "cgroup.procs").read_text().split()
+            lived = {module: service.pid_of(module) for module in ("agent.host.broker", "agent.api.front")}
+            for pod in (METRICS_SERVER, WEB):
+                load = service.on_node(f"iptables-{backend}-restore", pod=pod.namespace)
+                subprocess.run(load, input=rules(), text=True, check=True)
+            look(service, unread)
+            assert {module: service.pid_of(module) for module in lived} == lived
+            print(f"{LOOKS} looks, {group.peak() / MIB:.0f} MiB at most")
+            assert group.kills() == 0
+    finally:
+        os.close(procs)
+
+
+def look(service: Service, unread: str) -> None:
+    with service.client(timeout=120) as client:
+        for number in range(LOOKS):
+            answer = client.post("/v1/diagnoses")
+            if answer.status_code == 429:
+                time.sleep(int(answer.headers["Retry-After"]))
+                answer = client.post("/v1/diagnoses")
+            report = answer.raise_for_status().json()["report"]
+            assert (report["state"], report["findings"][0]["code"]) == ("blocked", "input-reject"), number
+            assert any(re.match(unread, problem) for problem in report["problems"]), report["problems"]
