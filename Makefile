@@ -14,7 +14,7 @@ ANYWAY ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system fmt check test unit incidents e2e manifests man cover run demo accuracy kill-matrix lost-updates fix-faults bench bench-short fuzz hostile clean
+.PHONY: help setup system fmt check test unit incidents e2e manifests krew man cover run demo accuracy kill-matrix lost-updates fix-faults bench bench-short fuzz hostile clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +57,11 @@ cover: setup ## branch coverage of model and analysis by unit tests, without ran
 e2e: setup ## the incident on a real cluster: KUBECONFIG's (load the image there first), else ../shared/cluster
 	@KUBEREACH_E2E=1 $(BIN)/pytest -p no:randomly --timeout 3600 tests/e2e
 
-manifests: setup ## write what is generated under daemonset/: install.yaml and the chart's copies
+manifests: setup ## write what is generated under daemonset/: install.yaml, the chart's copies, krew's manifest
 	@$(BIN)/python daemonset/generate.py
+
+krew: manifests ## build the archive of `kubectl node-reach` into dist/, and its manifest for krew
+	@$(BIN)/python daemonset/krew.py dist
 
 man: setup ## write docs/kubereach.1 from the commands' own help
 	@$(BIN)/python -m agent.cli.manual > docs/kubereach.1

@@ -1,4 +1,4 @@
-"""Writes what is made of other files: install.yaml, and the parts of the chart that are copies. `make manifests` runs it.
+"""Writes what is made of other files: install.yaml, krew's manifest, the chart's copies. `make manifests` runs it.
 
 python daemonset/generate.py           # writes
 python daemonset/generate.py --check   # only says what would change; exit code 1 where something would
@@ -6,6 +6,8 @@ python daemonset/generate.py --check   # only says what would change; exit code 
 
 import sys
 from pathlib import Path
+
+import krew
 
 HERE = Path(__file__).parent
 BASE = HERE / "base"
@@ -23,6 +25,7 @@ def made() -> dict[Path, str]:
         HERE / "chart" / "crds" / "crd.yaml": (BASE / "crd.yaml").read_text(),
         HERE / "chart" / "files" / "prometheusrule.yaml": (HERE / "monitoring" / "prometheusrule.yaml").read_text(),
         HERE / "chart" / "files" / "dashboard.json": (HERE / "monitoring" / "dashboard.json").read_text(),
+        krew.MANIFEST: krew.manifest(),
     }
 
 

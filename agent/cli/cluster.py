@@ -12,6 +12,7 @@ from agent.analysis.fleet.outliers import view_fleet
 from agent.cli.failures import CommandGroup, say
 from agent.cli.options import Format, Output
 from agent.cli.output import show
+from agent.cluster.connection import EXEC_TIMEOUT, connect, persons_configuration
 from agent.model.exitcode import ExitCode
 from agent.model.reach import Reach
 from agent.render import fleet as text
@@ -147,17 +148,15 @@ def _answers(
 
 
 def _reaches(context: str) -> Any:
-    from agent.cluster.connection import connect  # noqa: PLC0415  the client is slow to import, and `--help` needs none
-    from agent.cluster.reaches import Reaches  # noqa: PLC0415
+    from agent.cluster.reaches import Reaches  # noqa: PLC0415  the client is slow to import, and `--help` needs none
 
-    return Reaches(connect(context=context))
+    return Reaches(connect(persons_configuration(), context))
 
 
 def _agents(context: str, namespace: str) -> Any:
     from agent.cluster.agents import Agents  # noqa: PLC0415  as above
-    from agent.cluster.connection import EXEC_TIMEOUT, connect  # noqa: PLC0415
 
-    return Agents(connect(context=context, timeout=EXEC_TIMEOUT), namespace)
+    return Agents(connect(persons_configuration(), context, EXEC_TIMEOUT), namespace)
 
 
 def _progress(answer: Reach | None, node: str, ended: int, total: int) -> None:

@@ -42,6 +42,15 @@ def configuration() -> Path | None:
     return Path(files[0]) if files else None
 
 
+def persons_configuration() -> Path | None:
+    """The same for a command that a person runs: without KUBECONFIG, kubectl's own file in their home.
+
+    An agent takes no file that lies there: it is asked about its node, and not about the cluster that somebody worked with.
+    """
+    own = Path("~/.kube/config").expanduser()
+    return configuration() or (own if own.is_file() else None)
+
+
 def node_name(given: str = "") -> str:
     """This node's name in the cluster: what was given, else NODE_NAME, else the host's own in lower case.
 

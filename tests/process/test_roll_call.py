@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from agent.cli.app import app
 from agent.cluster.agents import Agents
-from agent.cluster.connection import ClusterError, connect
+from agent.cluster.connection import ClusterError, configuration, connect
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
 from tests.process.stand_in import Handler, standing_in
@@ -162,6 +162,18 @@ def test_one_node_is_explained_by_its_agent(api):
     assert [query["fieldSelector"] for path, query in api.asked if path.endswith("/pods")] == [["spec.nodeName=w1"]]
     gone = ask("explain", "w9")
     assert (gone.exit_code, gone.stderr) == (ExitCode.USAGE, "kubereach: w9: no agent runs there.\n")
+
+
+@pytest.mark.parametrize("command", [("report",), ("report", "--from", "agents")])
+def test_kubectls_own_file_is_read_where_nothing_else_is_said(api, tmp_path, monkeypatch, command):
+    home = tmp_path / "home"
+    (home / ".kube").mkdir(parents=True)
+    (tmp_path / "kubeconfig").rename(home / ".kube" / "config")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("KUBECONFIG")
+    CliRunner().invoke(app, ["cluster", *command])
+    assert api.asked
+    assert configuration() is None  # an agent leaves it alone
 
 
 def test_where_nobody_may_say_whom_to_ask_there_is_one_sentence(api):
