@@ -12,8 +12,15 @@ UNIT = Path(__file__).parent / "unit"
 collect_ignore = [] if os.environ.get("KUBEREACH_E2E") == "1" else ["e2e"]
 NO_SKIPS = os.environ.get("KUBEREACH_NO_SKIPS") == "1"
 # What no machine of this kind could run: a set type its kernel lacks, a collected ruleset its own tool refuses to load, a front
-# with a user of its own where Python lies in root's home (test_fronts.py tests there what makes it unreadable).
-CANNOT_RUN = ("this kernel does not have", "tables-legacy-restore:", "tables-nft-restore:", "the front has no user of its own")
+# with a user of its own where Python lies in root's home (test_fronts.py tests there what makes it unreadable), a memory limit
+# where the control groups are not ours.
+CANNOT_RUN = (
+    "this kernel does not have",
+    "tables-legacy-restore:",
+    "tables-nft-restore:",
+    "the front has no user of its own",
+    "no memory control group",
+)
 LAB_BINARIES = ("unshare", "nsenter", "ip", "nft", "iptables-legacy-save", "iptables-nft-save")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,9 @@ def test_the_command_that_the_report_gives_mends_it(installed: Cluster, workers:
 def test_memory_stays_under_the_limit(installed: Cluster, workers: list[str]) -> None:
     for _ in range(10):
         installed.report(workers[0])
+    places = "/sys/fs/cgroup/memory/memory.max_usage_in_bytes /sys/fs/cgroup/memory.peak"
+    peak = installed.inside(workers[0], "sh", "-c", f"cat {places} 2>/dev/null; true").split()
+    print(f"at most {' '.join(str(int(each) // 2**20) for each in peak)} MiB, what could be dropped at once included")
     pod = installed.get("-n", NAMESPACE, "pod", installed.agent(workers[0]))
     (status,) = pod["status"]["containerStatuses"]
     assert (status["restartCount"], status["lastState"]) == (0, {})
@@ -226,6 +230,31 @@ def test_each_right_that_is_used_is_needed(installed: Cluster, workers: list[str
             ]
 
         eventually(f"the report says that {rule} were refused", refused)
+
+
+@pytest.mark.parametrize(
+    ("rule", "refused"),
+    [
+        ("reaches", "cannot get resource .*reaches"),
+        ("reaches/status", "cannot patch resource .*reaches/status"),
+        ("events", "cannot create resource .*events"),
+    ],
+)
+def test_each_right_of_the_publisher_is_needed(
+    installed: Cluster, workers: list[str], clients: dict[str, str], rule: str, refused: str
+) -> None:
+    node = workers[0]
+
+    def told() -> int:
+        lines = installed.kubectl("-n", NAMESPACE, "logs", installed.agent(node)).splitlines()
+        return sum(1 for line in lines if re.search(refused, line))
+
+    before = told()
+    with without(installed, rule), incident(installed, node, "nft"):
+        assert installed.report(node)["state"] == "blocked"  # the answer itself needs none of them
+        eventually(f"the log says that {rule} was refused", lambda: told() > before)
+    installed.report(node)
+    eventually("the object is true again", lambda: installed.get("reach", node)["status"]["state"] == "reachable")
 
 
 @contextmanager

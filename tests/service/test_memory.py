@@ -41,7 +41,7 @@ class Group:
 def group() -> Iterator[Group]:
     path = next((root for root in ROOTS if root.is_dir() and _limits(root)), None)
     if path is None:
-        pytest.skip("no memory control group can be made here: neither of version 1 nor, with the controller on, of version 2")
+        pytest.skip("no memory control group is here: neither of version 1 nor, with the controller on, of version 2")
     path = path / f"kubereach-test-{os.getpid()}"
     try:
         path.mkdir()
