@@ -14,6 +14,7 @@ from agent.host.fixing.opening import Eyes
 from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
 from agent.host.readings import Readings
+from agent.host.trials import Trial, Trials
 from agent.host.workers import IPTC, PROCESSES, TRACE, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
@@ -47,6 +48,7 @@ class Answers:
         self._converse = converse
         self._directory = namespaces.Directory(settings.netns_dirs)
         self._readings = Readings()
+        self._trials = Trials()
         self._files = PodFileReader()
         self._phantoms = Keeper(settings)
         eyes = Eyes(self.node, self.processes, self.firewall, node.pod_route, self.twin)
@@ -63,7 +65,7 @@ class Answers:
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
             "pod_files": lambda arguments: self._files.of_pod(arguments.namespace),
-            "twin": lambda arguments: self.twin(arguments.request),
+            "twin": lambda arguments: self._look_at_twin(arguments.request),
             "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
             "evidence": self._evidence,
             "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace),
@@ -143,14 +145,23 @@ class Answers:
         return evidence.gather(self._directory, asked)
 
     def twin(self, request: TwinRequest) -> TwinResult:
-        """One packet through a reading that is kept."""
+        """One packet through a reading that is kept, tried now. A fix asks so."""
+        return self._twin(request, lambda found: self._try(request, found).result)
+
+    def _twin(self, request: TwinRequest, judge: Callable[[Firewall], TwinResult]) -> TwinResult:
         found = self._readings.find(request.firewall)
         if found is None:
             return TwinResult(problem="the rules that it was to have are not held any more, or are too many")
+        return judge(found)
+
+    def _try(self, request: TwinRequest, found: Firewall) -> Trial:
         try:
-            return self._workers.ask(TWIN, {"request": to_plain(request), "firewall": to_plain(found)}, TwinResult)
+            return self._workers.ask(TWIN, {"request": to_plain(request), "firewall": to_plain(found)}, Trial)
         except WorkerError as error:
-            return TwinResult(problem=str(error))
+            return Trial(TwinResult(problem=str(error)))
+
+    def _look_at_twin(self, request: TwinRequest) -> TwinResult:
+        return self._twin(request, lambda found: self._trials.result(request, found, lambda: self._try(request, found)))
 
     def _deep(self, arguments: operations.DeepArguments) -> DeepTrace:
         timeout = min(max(arguments.request.timeout, 0.0), _TRACED)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.host import twin_iptables, twin_nft
+from agent.host import twin_certainty, twin_iptables, twin_nft
 from agent.host.command import run
 from agent.host.twin_iptables import Kind
 from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Reading
@@ -38,6 +38,8 @@ class Rules:
         self._texts = {kind: self._read_saves(kind) for kind in (self._legacy, self._nft)}
         self._choose()
         self._ask_for_ports()
+        used = any("--match-set" in text for texts in self._texts.values() for text in texts.values())
+        self._sets = self._reading(IPSET_SAVE) if used else None
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -74,6 +76,16 @@ class Rules:
         rules = [rule for kind, texts in saved.items() for rule in twin_iptables.counted(kind, texts)]
         rules += twin_nft.counted(listed, self._by_json)
         return Met(tuple(rules), saved, listed)
+
+    def is_certain(self, met: "Met") -> bool:
+        """Whether these rules would do the same to the same packet again. Only what it came to counts."""
+        sections = (text for texts in met.saved.values() for text in texts.values())
+        return (
+            not self.problems
+            and all(map(twin_certainty.is_certain_text, sections))
+            and all(twin_certainty.is_certain_table(met.listed, table) for table in self._by_json)
+            and (self._sets is None or twin_certainty.is_certain_set(self._sets.stdout))
+        )
 
     def _read_native(self) -> tuple[twin_nft.Object, ...]:
         reading = self._reading(NFT_JSON)
@@ -131,11 +143,9 @@ class Rules:
             )
 
     def _load_sets(self) -> None:
-        used = any("--match-set" in text for texts in self._texts.values() for text in texts.values())
-        reading = self._reading(IPSET_SAVE) if used else None
-        if reading is None:
+        if self._sets is None:
             return
-        done = run(("ipset", "restore"), reading.stdout.encode("utf-8", "surrogateescape"))
+        done = run(("ipset", "restore"), self._sets.stdout.encode("utf-8", "surrogateescape"))
         if done.status != 0:
             said = done.problem or done.stderr.decode("utf-8", "replace").strip()
             self.problems.append(f"the ipsets could not be loaded: {said}")
@@ -186,14 +196,14 @@ class Rules:
 
 
 class Met:
-    """The rules that counted the packet or its answer, and how each ends."""
+    """The rules that counted the packet or its answer, and how each ends; and the twin's tables, as they print after it."""
 
     def __init__(
         self, rules: tuple[TwinRule, ...], saved: Mapping[Kind, Mapping[str, str]], listed: tuple[twin_nft.Object, ...]
     ) -> None:
         self.rules = rules
-        self._saved = {(kind.backend.value, kind.family): texts for kind, texts in saved.items()}
-        self._listed = listed
+        self.saved = {(kind.backend.value, kind.family): texts for kind, texts in saved.items()}
+        self.listed = listed
 
     def drops(self) -> Iterator[TwinRule]:
         """Those that end a packet silently, but not on its way out."""
@@ -206,11 +216,11 @@ class Met:
     def _ends(self, rule: TwinRule, word: str, target: str) -> bool:
         if rule.chain in ("OUTPUT", "POSTROUTING", "FORWARD"):
             return False
-        texts = self._saved.get((rule.backend, rule.family), {})
+        texts = self.saved.get((rule.backend, rule.family), {})
         if rule.table in texts:
             text = twin_iptables.text_of(texts, rule)
             return text == target if rule.policy else bool(re.search(rf" -j {target}(?: |$)", text))
-        ending: Any = twin_nft.ending_of(self._listed, rule)
+        ending: Any = twin_nft.ending_of(self.listed, rule)
         return isinstance(ending, dict) and (word in ending or _vmap_holds(ending, word))
 
 

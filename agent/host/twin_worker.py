@@ -24,6 +24,7 @@ conf.route_autoload = conf.route6_autoload = False  # it must not look at the ho
 from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402  after the settings that its import obeys
 
 from agent.host import job, twin_network  # noqa: E402
+from agent.host.trials import Trial  # noqa: E402
 from agent.host.twin_network import TwinError  # noqa: E402
 from agent.host.twin_rules import Met, Rules  # noqa: E402
 from agent.model.capture import Firewall  # noqa: E402
@@ -42,7 +43,7 @@ _SYN_RECV = "03"  # include/net/tcp_states.h
 _UDP = PROTOCOLS["udp"]
 
 
-def work(asked: dict[str, Any]) -> TwinResult:
+def work(asked: dict[str, Any]) -> Trial:
     """One packet through one firewall: `{"request": TwinRequest, "firewall": Firewall}`."""
     started = time.monotonic()
     request, firewall = from_plain(TwinRequest, asked["request"]), from_plain(Firewall, asked["firewall"])
@@ -53,7 +54,7 @@ def work(asked: dict[str, Any]) -> TwinResult:
         rules = Rules(firewall, request)
         problems = twin_network.build(request, rules.wanted, calls)
     except TwinError as error:
-        return TwinResult(problem=str(error), seconds=time.monotonic() - started)
+        return Trial(TwinResult(problem=str(error), seconds=time.monotonic() - started))
     with _private_lock():
         rules.load()
         with contextlib.ExitStack() as stack:
@@ -62,7 +63,7 @@ def work(asked: dict[str, Any]) -> TwinResult:
         met = rules.met()
     verdict = _judge(request, reply, met)
     not_modelled = tuple(dict.fromkeys((*problems, *rules.problems)))
-    return TwinResult(
+    result = TwinResult(
         verdict=TwinVerdict.UNKNOWN if not_modelled else verdict,
         reply=reply,
         icmp=icmp,
@@ -72,6 +73,7 @@ def work(asked: dict[str, Any]) -> TwinResult:
         fresh=rules.fresh,
         seconds=time.monotonic() - started,
     )
+    return Trial(result, certain=_has_ended(result) and rules.is_certain(met))
 
 
 @contextlib.contextmanager
@@ -183,6 +185,12 @@ def _judge(request: TwinRequest, reply: TwinReply, met: Met) -> TwinVerdict:
     if reply is TwinReply.ICMP:  # of the kernel's own: nobody listens on a UDP port, or there is no way
         return TwinVerdict.ACCEPT if request.protocol == _UDP else TwinVerdict.UNKNOWN
     return TwinVerdict.DROP if any(met.drops()) else TwinVerdict.UNKNOWN
+
+
+def _has_ended(result: TwinResult) -> bool:
+    """Whether nothing more can be on its way: an answer that a busy machine or a limit on ICMP kept back may come next time."""
+    answered = result.reply in (TwinReply.SYN_ACK, TwinReply.RST, TwinReply.ICMP)
+    return (answered and result.verdict is not TwinVerdict.UNKNOWN) or result.verdict is TwinVerdict.DROP
 
 
 if __name__ == "__main__":
