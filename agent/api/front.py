@@ -38,6 +38,7 @@ from agent.service.diagnoses import Diagnoses
 from agent.service.fixes import Fixing
 from agent.service.limits import Limiter, Rate
 from agent.service.publish import publish
+from agent.service.rounds import Rounds
 from agent.service.watch import Watch
 
 # A broker that ends gives its front three seconds.
@@ -92,7 +93,8 @@ def serve(
             timeout_graceful_shutdown=_FAREWELL,
         )
         server = Server(config, _tls(sockets, access, secrets))
-        watch = Watch(diagnoses, lambda: probe_only(broker, settings, clock)[0], access.interval)
+        rounds = Rounds(lambda requests: probe_only(broker, settings, clock, requests=requests)[0], clock)
+        watch = Watch(diagnoses, rounds.connect, access.interval)
         if access.interval:
             watch.start()
         Thread(target=_watch, args=(watched, server), name="broker-watch", daemon=True).start()

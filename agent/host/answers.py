@@ -84,9 +84,9 @@ class Answers:
         }
 
     def warm(self) -> None:
-        """Starts the workers that a look will want, so that their imports overlap with other reading."""
+        """Starts the workers that a whole look will want, so that their imports overlap with other reading."""
         self._workers.warm(PROCESSES)
-        if self._settings.twin:
+        if self._settings.twin and not len(self._trials):  # else it will hardly be asked: its import is half a second
             self._workers.warm(TWIN)
         if "filter" in firewall.legacy_tables("ip", []):
             self._workers.warm(IPTC)
@@ -129,6 +129,7 @@ class Answers:
         return found
 
     def _survey(self, _: operations.Nothing) -> Firewall:
+        self.warm()  # a look asks this first; what ended since the last one is needed again soon. A watch does not ask it
         found = firewall.survey()
         if found.outline is None:
             self._readings.keep(found)
@@ -173,7 +174,6 @@ class Answers:
 
     def processes(self) -> Processes:
         """As the worker sees them."""
-        self.warm()  # a look asks this first; what ended since the last one is needed again soon
         try:
             return self._workers.ask(PROCESSES, {}, Processes)
         except WorkerError as error:

@@ -46,6 +46,11 @@ class Trials:
         self._lock = Lock()
         self._kept: dict[str, TwinResult] = {}
 
+    def __len__(self) -> int:
+        """How many are kept."""
+        with self._lock:
+            return len(self._kept)
+
     def result(self, request: TwinRequest, firewall: Firewall, attempt: Callable[[], Trial]) -> TwinResult:
         """What is kept of this packet and these rules, else what `attempt` sees now; `seconds` are always the trial's own."""
         if request.insert is not None:

@@ -68,13 +68,17 @@ def collect(
 
 
 def probe_only(
-    host: Host, settings: Settings, clock: Clock, senses: Senses = _SENSES
+    host: Host, settings: Settings, clock: Clock, senses: Senses = _SENSES, requests: Sequence[ProbeRequest] = ()
 ) -> tuple[tuple[ProbeResult, ...], tuple[Problem, ...]]:
-    """The probes without the firewall, and what could not be looked at on the way. Raises `BrokerGone`."""
+    """The probes without the firewall, and what could not be looked at on the way. Raises `BrokerGone`.
+
+    These `requests`; where there are none, those that are right for the node as it is now.
+    """
     look = _Look(host, settings, clock, None, senses)
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="probe") as pool:
-        node, processes, node_object = look.who_is_here(pool)
-        requests = plan_probes(identify(node.result(), processes.result(), node_object.result(), settings))
+        if not requests:
+            node, processes, node_object = look.who_is_here(pool)
+            requests = plan_probes(identify(node.result(), processes.result(), node_object.result(), settings))
         return tuple(pool.map(look.probe, requests)), tuple(look.problems)
 
 

@@ -214,6 +214,14 @@ def test_probing_alone_reads_no_firewall(capture):
     assert "firewall" not in host.calls
 
 
+def test_probing_those_that_are_known_asks_nothing_else(capture):
+    host = FakeHost(capture)
+    requests = [result.request for result in capture.probes]
+    results, problems = probe_only(host, Settings(), CLOCK, Senses(host.probe, host.node_object), requests)
+    assert (results, problems) == (capture.probes, ())
+    assert not {"node", "processes", "node_object"}.intersection(host.calls)
+
+
 def test_the_twin_has_the_rules_of_the_first_reading(capture):
     twin = TwinResult(verdict=TwinVerdict.REJECT)
     host = FakeHost(replace(capture, twin=twin))
