@@ -6,6 +6,7 @@ Each test runs again as a program inside throwaway namespaces: see program.py.
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import ndiff
 
@@ -15,10 +16,12 @@ from agent.analysis.diagnosis.diagnose import analyse
 from agent.host.client import Broker
 from agent.model.capture import Capture
 from agent.model.codec import to_plain
+from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
 from agent.model.twin import TwinVerdict
 from agent.service.clock import SystemClock
-from agent.service.collect import collect
-from tests.lab.pod_on_a_node import NODE, SETTINGS, listening, wire_up
+from agent.service.collect import collect, probe_only
+from agent.service.rounds import Rounds
+from tests.lab.pod_on_a_node import NODE, POD, SETTINGS, listening, wire_up
 from tests.lab.program import inside, sh
 
 pytestmark = pytest.mark.lab
@@ -130,6 +133,33 @@ def test_nft_changed_step_by_step() -> None:
         assert both.look(ACCEPT, "no rules again")
         sh(f"nft '{table}'")
         assert both.look(ACCEPT, "the same table, loaded again")
+
+
+@inside
+def test_a_watch_sees_at_once_what_changes_for_those_that_it_connects() -> None:
+    wire_up()
+    found: list[bool] = []
+    with listening(), Broker.start(replace(LOOK, twin=False)) as broker:
+
+        def probe(requests: Sequence[ProbeRequest]) -> Sequence[ProbeResult]:
+            found.append(not requests)
+            return probe_only(broker, LOOK, SystemClock(), requests=requests)[0]
+
+        rounds = Rounds(probe, SystemClock())
+
+        def pods() -> list[tuple[str, Outcome]]:
+            vantages = ((result.request, result.outcome) for result in rounds.connect())
+            return [(request.source, outcome) for request, outcome in vantages if request.vantage is Vantage.POD]
+
+        assert [pods() for _ in range(2)] == [[(POD, Outcome.OPEN)]] * 2
+        sh("iptables-nft -A INPUT -p tcp --dport 10250 -j REJECT")
+        assert [pods() for _ in range(2)] == [[(POD, Outcome.PORT_UNREACHABLE)]] * 2
+        assert found == [True, False, False, True, False]
+        sh("ip netns del pod", "ip netns add other", "ip link add veth1 type veth peer name eth0 netns other")
+        sh("ip addr add 10.244.4.2/32 dev veth1", "ip link set veth1 up", "ip route add 10.244.4.139 dev veth1")
+        sh("ip -n other addr add 10.244.4.139/24 dev eth0", "ip -n other link set eth0 up")
+        assert pods()[0][0] == "10.244.4.139"
+        assert found[5:] == [False, True]
 
 
 if __name__ == "__main__":
