@@ -15,6 +15,7 @@ from agent.analysis.diagnosis.surroundings import Surroundings, read_surrounding
 from agent.analysis.diagnosis.vantages import prefer
 from agent.analysis.path import blame
 from agent.analysis.path.explain import explain
+from agent.analysis.readers.late import repeat
 from agent.analysis.readers.read import read_firewall
 from agent.model.capture import Capture, LegacyChain, Processes, Route, TextFile
 from agent.model.explanation import Explanation, Moved, RuleRef
@@ -81,8 +82,8 @@ def read_scene(capture: Capture) -> Scene:
     moved, changed = None, False
     if capture.between is not None:
         between = read_firewall(capture.between)
-        changed = not blame.same_shape(ruleset, between)
-        moved = None if changed else blame.moved(ruleset, between)
+        changed = not blame.same_shape(ruleset, between, repeat)
+        moved = None if changed else blame.moved(ruleset, between, repeat)
     return Scene(
         identity=identity,
         ruleset=ruleset,

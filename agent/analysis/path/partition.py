@@ -86,8 +86,8 @@ def explain_sources(ruleset: Ruleset, packet: Packet, sources: Network, *, most:
 
 def _walk(ruleset: Ruleset, packet: Packet, span: Span, most: int) -> Iterator[tuple[Span, _Fate]]:
     """Pieces from the lowest address to the highest, every address in one."""
-    always = (_KINDS[packet.version], _points(ruleset, packet))
     folding = Folding(ruleset, packet, _HOOKS, span)
+    always = (_KINDS[packet.version], _points(folding.start.ruleset, packet))
     todo: list[tuple[Span, Folded]] = [(span, folding.start)]
     pieces = 1
     while todo:

@@ -33,6 +33,13 @@ class Lines:
         """Whether the word is anywhere in these lines."""
         return any(self._text.find(word, start, end) >= 0 for start, end in self._stretches())
 
+    def repeat(self, other: "Lines") -> bool:
+        """Whether these are the other's lines, byte by byte."""
+        pairs = zip(self._stretches(), other._stretches(), strict=False)
+        return len(self._spans) == len(other._spans) and all(
+            self._text[start:end] == other._text[first:last] for (start, end), (first, last) in pairs
+        )
+
     def __bool__(self) -> bool:
         return bool(self._spans)
 
@@ -55,6 +62,10 @@ class LateRules(Sequence[Rule]):
     def mention(self, word: str) -> bool:
         """Whether the word is anywhere in the text of these rules."""
         return self._lines.mention(word)
+
+    def repeat(self, other: "LateRules") -> bool:
+        """Whether these are the other's lines, counters included. Rules that nobody asked for stay as they lie."""
+        return self._lines.repeat(other._lines)
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -90,3 +101,8 @@ class LateRules(Sequence[Rule]):
 def mention(rules: Sequence[Rule], word: str) -> bool:
     """Whether the word is anywhere in the text of these rules, without understanding those that nobody asked for yet."""
     return rules.mention(word) if isinstance(rules, LateRules) else any(word in rule.text for rule in rules)
+
+
+def repeat(rules: Sequence[Rule], others: Sequence[Rule]) -> bool:
+    """Whether these were printed alike to the last counter, as far as that is known without understanding them."""
+    return isinstance(rules, LateRules) and isinstance(others, LateRules) and rules.repeat(others)

@@ -1,8 +1,13 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from agent.analysis.path.blame import moved, same_shape
-from agent.model.ruleset import Accept, Counter, Drop, Ruleset
+import pytest
+
+from agent.analysis.path.blame import Alike, moved, same_shape
+from agent.analysis.readers.late import repeat
+from agent.analysis.readers.parse_iptables import parse
+from agent.model.ruleset import Accept, Backend, Counter, Drop, Rule, Ruleset
 from tests.unit.analysis.path.rulesets import chain, hung, rule, ruleset, table
 
 
@@ -59,3 +64,48 @@ def test_the_shape_is_all_but_the_counters() -> None:
 
 def test_a_changed_policy_is_another_shape() -> None:
     assert not same_shape(counted(1, 2, policy=0), ruleset(table(hung("INPUT", policy="drop"))))
+
+
+def late(text: str) -> Ruleset:
+    """iptables' text, whose rules are understood when somebody looks."""
+    return parse(text, Backend.LEGACY, "ip")
+
+
+SAVED = """\
+*filter
+:INPUT ACCEPT [5:300]
+:USER - [0:0]
+[1:60] -A INPUT -p tcp -j USER
+[1:60] -A USER -s 10.0.0.0/8 -j DROP
+[0:0] -A USER -j RETURN
+COMMIT
+"""
+
+
+@pytest.mark.parametrize("alike", [repeat, lambda *_: False])
+def test_what_was_printed_alike_is_judged_without_a_look(alike: Alike) -> None:
+    counted_on = SAVED.replace("[1:60] -A USER", "[2:120] -A USER").replace("INPUT ACCEPT [5:300]", "INPUT ACCEPT [6:360]")
+    one, other = late(SAVED), late(counted_on)
+    assert same_shape(one, other, alike)
+    assert [(each.rule.chain, each.packets) for each in moved(one, other, alike)] == [("INPUT", 1), ("USER", 1)]
+    assert moved(one, late(SAVED), alike) == ()
+    for changed in ("-s 10.0.0.0/9", "-s 10.0.0.0/8 -i eth0"):
+        assert not same_shape(one, late(SAVED.replace("-s 10.0.0.0/8", changed)), alike)
+    assert not same_shape(one, late(SAVED.replace("[0:0] -A USER -j RETURN\n", "")), alike)
+
+
+def test_rules_that_were_not_met_are_not_understood() -> None:
+    one, other = late(SAVED), late(SAVED.replace("-A INPUT -p tcp", "-A INPUT -p udp"))
+    looked: list[Sequence[Rule]] = []
+
+    def alike(rules: Sequence[Rule], others: Sequence[Rule]) -> bool:
+        same = repeat(rules, others)
+        looked.extend([] if same else [rules])
+        return same
+
+    assert not same_shape(one, other, alike)
+    assert looked == [one.tables[0].chains[0].rules]
+
+
+def test_a_chain_that_was_not_there_has_nothing_to_compare_with() -> None:
+    assert moved(ruleset(), counted(1, 2), repeat) == ()

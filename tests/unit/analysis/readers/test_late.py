@@ -1,6 +1,6 @@
 import pytest
 
-from agent.analysis.readers.late import LateRules, Lines, mention
+from agent.analysis.readers.late import LateRules, Lines, mention, repeat
 from agent.analysis.readers.parse_iptables import parse
 from agent.model.ruleset import Backend, Pass, Rule, Unclear
 
@@ -65,3 +65,20 @@ def test_a_rule_that_is_not_understood_says_so_where_it_is_met() -> None:
     (rule,) = ruleset.tables[0].chain("X").rules
     assert ruleset.problems == ()
     assert rule.statements[-1] == Unclear("-j DROP what", "these words have no place in the rule: what")
+
+
+def test_rules_repeat_others_that_were_printed_alike_without_a_look() -> None:
+    (late, understood), (other, understood_too) = rows(), rows()
+    assert repeat(late, other)
+    assert understood == understood_too == []
+
+
+def test_rules_do_not_repeat_what_was_printed_otherwise_or_is_no_text() -> None:
+    late, other, shorter = rows()[0], Lines(TEXT.replace("LOG", "log")), Lines(TEXT)
+    other.add(0, 12)
+    other.add(25, len(TEXT))
+    shorter.add(0, 12)
+    assert not repeat(late, LateRules(other, lambda _: ()))
+    assert not repeat(late, LateRules(shorter, lambda _: ()))
+    assert not repeat(late, tuple(late))
+    assert not repeat(tuple(late), late)
