@@ -4,15 +4,17 @@ A process of its own because psutil is third party and needs privilege (SYS_PTRA
 stays standard library only.
 """
 
+import contextlib
+import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from agent.host import configured, job
+from agent.host import configured, job, listeners
 from agent.model.capture import Listener, Process, Processes
 
 # Those whose flags or presence say something about the way to the kubelet: kubelets (alone or inside a distribution's one
@@ -69,10 +71,10 @@ def look(_: dict[str, Any]) -> Processes:
             hidden.append(f"{name} ({process.pid})")
     values, cni_files, unread = configured.read(found)
     unseen = f"may not be seen without the capability SYS_PTRACE: {', '.join(hidden)}" if hidden else ""
-    listeners = tuple(sorted(_listeners(), key=lambda item: (item.port, item.address)))
+    listening = tuple(sorted(_listeners(), key=lambda item: (item.port, item.address)))
     return Processes(
         processes=tuple(found),
-        listeners=listeners,
+        listeners=listening,
         configured=values,
         cni_files=cni_files,
         problem="; ".join(filter(None, (unseen, unread))),
@@ -108,15 +110,30 @@ def redact(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def _listeners() -> Iterator[Listener]:
-    """TCP sockets in LISTEN of our own namespace (psutil reads /proc/net), each address and port once."""
-    seen: set[tuple[str, int, int | None]] = set()
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
-            continue
-        key = (connection.laddr.ip, connection.laddr.port, connection.pid)
-        if key not in seen:
-            seen.add(key)
-            yield Listener(address=key[0], port=key[1], pid=connection.pid, process=_name(connection.pid))
+    """TCP sockets in LISTEN of our own namespace, each address and port once."""
+    try:
+        sockets = listeners.everyone()
+    except OSError:  # a kernel without tcp_diag: psutil reads /proc/net
+        seen = ((*each.laddr, each.pid) for each in psutil.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN)
+    else:
+        owners = _owners({each.inode for each in sockets})
+        seen = ((each.address, each.port, owners.get(each.inode)) for each in sockets)
+    for address, port, pid in dict.fromkeys(seen):
+        yield Listener(address=address, port=port, pid=pid, process=_name(pid))
+
+
+def _owners(inodes: Set[int]) -> dict[int, int]:
+    """Who holds these sockets; of several the one with the highest pid, as psutil says. Processes may hide what they hold."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, int] = {}
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    # A Path for each of ten thousand descriptors would take longer than the kernel's answer.
+                    if (inode := wanted.get(os.readlink(entry.path))) is not None:  # noqa: PTH115
+                        found[inode] = pid
+    return found
 
 
 def _name(pid: int | None) -> str:

@@ -4,7 +4,7 @@ import socket
 import psutil
 import pytest
 
-from agent.host import process_worker
+from agent.host import listeners, process_worker
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,23 @@ def test_listeners_are_seen_with_their_owner() -> None:
     (listener,) = [listener for listener in found.listeners if listener.port == port]
     assert (listener.address, listener.pid) == ("127.0.0.1", os.getpid())
     assert found.seconds > 0
+
+
+def test_the_kernel_and_psutil_tell_of_the_same_listeners(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ours() -> set[tuple[str, int, int | None, str]]:
+        found = process_worker.look({}).listeners
+        return {(each.address, each.port, each.pid, each.process) for each in found if each.pid == os.getpid()}
+
+    def refuse() -> None:
+        raise FileNotFoundError("no tcp_diag")
+
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        by_kernel = ours()
+        monkeypatch.setattr(listeners, "everyone", refuse)
+        assert ours() == by_kernel
+        name = psutil.Process().name()
+        expected = {(sock.getsockname()[0], sock.getsockname()[1], os.getpid(), name) for sock in (one, other)}
+        assert by_kernel >= expected
 
 
 def test_interesting_processes_are_those_of_our_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
