@@ -5,6 +5,7 @@ one that has owed us its request the longest goes: a flood of half-open connecti
 """
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ import traceback
 from asyncio import sslproto
 from collections.abc import Sequence
 from ipaddress import ip_address
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -25,6 +27,8 @@ CONNECTIONS = 256
 WAITING = 64
 # Accepted in one go, so that others get their turn in between.
 _BATCH = 16
+# The Date header has whole seconds.
+_TICK = 1.0
 # Pause after the process ran out of descriptors.
 _PAUSE = 0.5
 _FAREWELL = 1.0
@@ -39,6 +43,27 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(config)
         self._tls = tls
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Until it is to end. uvicorn's own asks ten times a second, which is all that an idle service's processor would do."""
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):  # renews the Date header, too
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _TICK)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        super().handle_exit(sig, frame)
+        self.leave()
+
+    def leave(self) -> None:
+        """Has the server end soon. From any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._ending.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens every door."""

@@ -138,14 +138,14 @@ def _read_secrets(descriptor: int | None) -> Secrets:
         os.close(descriptor)
 
 
-def _watch(channel: socket.socket, server: uvicorn.Server) -> None:
+def _watch(channel: socket.socket, server: Server) -> None:
     """Ends the server when the other end of the channel hangs up. Looks only: what arrives there is the client's."""
     with channel:
         poll = select.poll()
         poll.register(channel, select.POLLRDHUP)
         poll.poll()
     _log.warning("the broker is gone: the front ends")
-    server.should_exit = True
+    server.leave()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 import pytest
 import uvicorn
 
-from agent.api import punctual
+from agent.api import doors, punctual
 from agent.api.doors import Server
 from agent.api.front import serve
 from agent.model.access import Access
@@ -64,8 +64,9 @@ def test_a_client_that_never_ends_its_headers_is_hung_up_on(front, monkeypatch):
         assert time.monotonic() - start < 3
 
 
-def test_an_answer_that_takes_longer_than_the_deadline_arrives(monkeypatch):
+def test_an_answer_that_takes_longer_than_the_deadline_arrives_and_the_server_ends_at_a_word(monkeypatch):
     monkeypatch.setattr(punctual, "PATIENCE", 0.05)
+    monkeypatch.setattr(doors, "_TICK", 3600.0)
 
     async def slow(_scope, _receive, send):
         import asyncio
@@ -81,5 +82,7 @@ def test_an_answer_that_takes_longer_than_the_deadline_arrives(monkeypatch):
     try:
         assert get(listener.getsockname()[1]) == (200, "ok")
     finally:
-        server.should_exit = True
-        thread.join(5)
+        server.leave()
+        thread.join(30)
+    assert not thread.is_alive()
+    server.leave()  # of one that has ended: nothing
