@@ -40,6 +40,7 @@ _TABLE = re.compile(r'"table":\s*\{([^{}]*)\}')
 _NAME = re.compile(r'"name":\s*"([^"]*)"')
 _FAMILIES = frozenset(("ip", "ip6", "inet", "arp", "bridge", "netdev"))
 _PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
+_SAVES = {"ip": NFT_SAVE, "ip6": NFT_SAVE6}
 # What iptables itself lets a chain be called; of another one it prints nothing.
 _PRINTABLE = re.compile(r"[^-!\s][^\s]{0,28}")
 _PACKAGES = {NFT_JSON: "nftables", IPSET_SAVE: "ipset"}
@@ -49,8 +50,8 @@ _LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/pro
 
 
 def capture() -> Firewall:
-    """Reads each live backend once; those of one round at the same time. What could not be read is in `problems`."""
-    return _capture(None)
+    """Reads each live backend once, known ones at the same time. What could not be read is in `problems`."""
+    return _capture(_outline(), whole=True)
 
 
 def survey() -> Firewall:
@@ -59,7 +60,7 @@ def survey() -> Firewall:
     `outline` then says what there is, and `read_parts` reads it.
     """
     outline = _outline()
-    return _capture(outline if outline is not None and outline.rules > WHOLE else None)
+    return _capture(outline, whole=outline is None or outline.rules <= WHOLE)
 
 
 def _outline() -> Outline | None:
@@ -105,22 +106,31 @@ def _read_part(part: Part) -> PartReading:
     return PartReading(part=part, listing=listing, save=save)
 
 
-def _capture(outline: Outline | None) -> Firewall:
-    """Without reading nftables where its `outline` is given."""
+def _capture(outline: Outline | None, *, whole: bool) -> Firewall:
+    """Without reading nftables unless `whole`. Its `outline` tells early which saves it will want; nft has the last word."""
     problems: list[Problem] = []
     legacy, legacy6 = legacy_tables("ip", problems), legacy_tables("ip6", problems)
-    round1 = [(NFT_JSON, _NFT)] if outline is None else []
+    told = {table.family for table in outline.tables if table.name in _TABLE_NAMES} if outline and whole else set()
+    early = [family for family in _SAVES if family in told]
+    round1 = [(NFT_JSON, _NFT)] if whole else []
     round1 += [(LEGACY_SAVE, _save("iptables", "legacy"))] if legacy else []
     round1 += [(LEGACY_SAVE6, _save("ip6tables", "legacy"))] if legacy6 else []
-    readings = _read(round1)
-    nft = readings[0].stdout if outline is None else ""
-    round2 = [(NFT_SAVE, _save("iptables", "nft"))] if _may_be_iptables(nft, "ip") else []
-    round2 += [(NFT_SAVE6, _save("ip6tables", "nft"))] if _may_be_iptables(nft, "ip6") else []
-    readings += _read(round2)
+    rules = _read([*round1, *map(_nft_save, early)])
+    nft = rules[0].stdout if whole else ""
+    wanted = [family for family in _SAVES if _may_be_iptables(nft, family)]
+    late = _read([_nft_save(family) for family in wanted if family not in early])
+    saves = {reading.name: reading for reading in (*rules[len(round1) :], *late)}
+    readings = rules[: len(round1)] + tuple(saves[_SAVES[family]] for family in wanted)
     # After the rules: a set that a rule asks for cannot be destroyed, so that each is still there.
     readings += read_sets() if any(MENTION in reading.stdout for reading in readings) else ()
     problems += [problem for reading in readings if (problem := _problem(reading)) is not None]
-    return Firewall(readings=readings, legacy_tables=legacy, legacy_tables6=legacy6, problems=tuple(problems), outline=outline)
+    return Firewall(
+        readings=readings,
+        legacy_tables=legacy,
+        legacy_tables6=legacy6,
+        problems=tuple(problems),
+        outline=None if whole else outline,
+    )
 
 
 def read_sets() -> tuple[Reading, ...]:
@@ -146,6 +156,10 @@ def legacy_tables(family: str, problems: list[Problem]) -> tuple[str, ...]:
 def _save(program: str, variant: str) -> tuple[str, ...]:
     """The argv of a save with counters; through the multi-call binary where a distribution ships only that."""
     return (*_tool(program, variant, "-save"), "-c")
+
+
+def _nft_save(family: str) -> tuple[str, tuple[str, ...]]:
+    return _SAVES[family], _save(_PROGRAMS[family], "nft")
 
 
 def _tool(program: str, variant: str, suffix: str = "") -> tuple[str, ...]:

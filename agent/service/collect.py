@@ -122,11 +122,12 @@ class _Look(Asking):
         first = self._in_part(surveyed, asked)
         request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
         twin = pool.submit(self._twin, request)
-        alone = self._first_pod([request for request in requests if request.vantage is Vantage.POD])
+        alone = self._first_pod(pool, [request for request in requests if request.vantage is Vantage.POD])
+        kubelet = identity.kubelet.pid if identity.kubelet else None
+        # It sends nothing, so that no counter that is read meanwhile moves by it.
+        evidence = pool.submit(self._evidence, alone.request, kubelet) if alone.request else None
         between = self._between(first, asked) if alone.request else None
         deep = pool.submit(self._deep, alone.request) if alone.request and self.settings.deep else None
-        kubelet = identity.kubelet.pid if identity.kubelet else None
-        evidence = pool.submit(self._evidence, alone.request, kubelet) if alone.request else None
         # After the first pod's probe, whose counters a question to a name server would move, too.
         scraping = pool.submit(self._scraping, identity, processes.result(), node_object.result())
         tried = {result.request for result in alone.results}
@@ -197,15 +198,15 @@ class _Look(Asking):
         """The connect, or the reason why there was none, as a result."""
         return self.timed(f"probe {request.vantage.value}", lambda: self._probe(request))
 
-    def _first_pod(self, requests: Sequence[ProbeRequest]) -> _FirstPod:
+    def _first_pod(self, pool: ThreadPoolExecutor, requests: Sequence[ProbeRequest]) -> _FirstPod:
         """The first pod's connect, alone and between two readings of counters; where it is gone meanwhile, the next one's."""
         first = _FirstPod()
         for request in (item for item in requests if item.target == requests[0].target):
-            firewall = self._pod_firewall(request)
+            firewall = pool.submit(self._pod_firewall, request)  # to read rules moves no counter either
             before = self._counters(request)
             result = self.probe(request)
             counted = tuple(filter(None, (before, self._counters(request))))
-            first = _FirstPod(request, (*first.results, result), counted, firewall)
+            first = _FirstPod(request, (*first.results, result), counted, firewall.result())
             if result.outcome is not Outcome.POD_GONE:
                 break
         return first

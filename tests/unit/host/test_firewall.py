@@ -6,7 +6,7 @@ import pytest
 
 from agent.host import command, firewall, nftnetlink
 from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Problem
-from agent.model.outline import Outline, Part
+from agent.model.outline import Outline, OutlineTable, Part
 
 Run = Callable[..., command.Completed]
 
@@ -35,11 +35,16 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[
             if text is not None:
                 lists[family].write_text(text)
         monkeypatch.setattr(firewall, "_LISTS", lists)
+        monkeypatch.setattr(nftnetlink, "Reader", _denied)
         monkeypatch.setattr(command, "run", run)
         monkeypatch.setattr(command, "find", lambda name: f"/sbin/{name}")
         return ran
 
     return make
+
+
+def _denied() -> nftnetlink.Reader:
+    raise PermissionError
 
 
 def names(found: firewall.Firewall) -> list[str]:
@@ -173,12 +178,22 @@ def test_a_large_nftables_is_not_read_at_once(
 
 
 def test_without_netlink_everything_is_read(node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied() -> Netlink:
-        raise PermissionError
-
     node()
-    monkeypatch.setattr(nftnetlink, "Reader", denied)
+    monkeypatch.setattr(nftnetlink, "Reader", _denied)
     assert names(firewall.survey()) == [NFT_JSON]
+
+
+@pytest.mark.parametrize("told", [(), ("ip",), ("ip6",), ("ip", "ip6"), ("inet",)])
+@pytest.mark.parametrize("shown", [(), ("ip",), ("ip6",), ("ip", "ip6")])
+def test_what_netlink_told_early_changes_no_reading(
+    node: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...], shown: tuple[str, ...]
+) -> None:
+    ran = node(legacy="filter\n", nft=nft_json(*((family, "filter") for family in shown)))
+    outline = Outline(generation=4, tables=tuple(OutlineTable(family=family, name="filter") for family in told))
+    monkeypatch.setattr(firewall, "_outline", lambda: outline)
+    saves = {"ip": NFT_SAVE, "ip6": NFT_SAVE6}
+    assert names(firewall.capture()) == names(firewall.survey()) == [NFT_JSON, LEGACY_SAVE, *(saves[each] for each in shown)]
+    assert len(ran) == 2 * (2 + len(set(shown) | set(told) & set(saves))), "each is asked once"
 
 
 def test_a_chain_is_asked_of_both_tools_where_iptables_may_have_made_it(
