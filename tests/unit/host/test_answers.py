@@ -1,13 +1,18 @@
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from agent.host import operations
+from agent.host import firewall, operations
 from agent.host.answers import Answers
-from agent.host.workers import Workers
+from agent.host.workers import TWIN, Workers
+from agent.model.capture import NFT_JSON, Firewall, Reading
+from agent.model.codec import to_plain
 from agent.model.settings import Settings
+from agent.model.twin import TwinRequest, TwinResult, TwinVerdict
 
 TRACE = {"namespace": 7, "source": "10.244.4.7", "target": "172.31.16.124", "port": 10250}
 PART = {"kind": "chain", "family": "ip", "table": "filter", "name": "INPUT"}
@@ -77,3 +82,47 @@ def test_a_socket_in_the_hosts_namespace_needs_no_privilege(answers: Answers) ->
     reply = answers.answer({"op": "socket", "arguments": {"namespace": 0, "version": 6}})
     assert reply.attached is not None
     reply.attached.close()
+
+
+class Asked(Workers):
+    """Workers that start nothing: the twin says DROP, and is certain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[str] = []
+        self.warmed: list[str] = []
+
+    def warm(self, module: str) -> None:
+        self.warmed.append(module)
+
+    def ask(self, module: str, job: dict[str, Any], kind: type[Any]) -> Any:
+        self.jobs.append(module)
+        return kind(TwinResult(verdict=TwinVerdict.DROP), certain=True)
+
+
+def test_a_look_may_be_answered_by_what_the_twin_saw_and_a_fix_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, rules = Asked(), Firewall(readings=(Reading(name=NFT_JSON, argv=("nft",), status=0, stdout='{"nftables": []}'),))
+    monkeypatch.setattr(firewall, "capture", lambda: rules)
+    answers = Answers(Settings(cni_dirs=(), netns_dirs=()), workers, lambda channel: channel.close())
+    digest = answers.firewall().digest()
+    asked = TwinRequest(
+        firewall=digest, source=ip_address("10.0.0.2"), destination=ip_address("10.0.0.1"), iif="cni0", dport=10250
+    )
+    request = {"op": "twin", "arguments": {"request": to_plain(asked)}}
+    assert [answers.answer(request).body["value"]["verdict"] for _ in range(2)] == ["DROP", "DROP"]
+    assert workers.jobs == [TWIN]
+    for _ in range(2):
+        assert answers.twin(asked).verdict is TwinVerdict.DROP
+    assert workers.jobs == [TWIN] * 3
+    assert answers.twin(replace(asked, firewall="other")).problem != ""
+
+
+def test_the_twin_is_warmed_until_something_is_kept() -> None:
+    workers = Asked()
+    answers = Answers(Settings(cni_dirs=(), netns_dirs=()), workers, lambda channel: channel.close())
+    answers.warm()
+    assert TWIN in workers.warmed
+    workers.warmed.clear()
+    answers._trials._keep("key", TwinResult())
+    answers.warm()
+    assert TWIN not in workers.warmed
