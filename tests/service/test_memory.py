@@ -14,7 +14,7 @@ from tests.lab.staged import await_that
 from tests.service.running import Service, serving
 
 MIB = 1024 * 1024
-# What docs/install.md says of a node with few rules of its own; a hundred looks with KUBEREACH_LOOKS=100.
+# For the service alone, as docs/install.md says; a hundred looks with KUBEREACH_LOOKS=100.
 LIMIT, RULES, LOOKS = 128 * MIB, 100_000, int(os.environ.get("KUBEREACH_LOOKS", "5"))
 ROOTS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 
