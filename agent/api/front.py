@@ -1,13 +1,12 @@
-"""The unprivileged half of `kubereach serve`: the API on sockets that were opened for it, ended when the broker is gone.
+"""The unprivileged half of `kubereach serve`: the API on sockets that were opened for it. It outlives its broker.
 
-Started by the broker as `python -m agent.api.front --settings JSON --access JSON --secrets-fd S --broker-fd X --listen-fd N`.
+Started by the supervisor as `python -m agent.api.front --settings JSON --access JSON --secrets-fd S --listen-fd N --link-fd X`.
 """
 
 import argparse
 import json
 import logging
 import os
-import select
 import socket
 import ssl
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from agent.api.doors import Server, addresses, is_loopback
 from agent.api.tls import server_context
 from agent.cluster.connection import node_name
 from agent.cluster.reviews import Reviews
+from agent.host import link
 from agent.host.client import Broker
 from agent.host.privilege import forbid_dumps
 from agent.host.probe import probe
@@ -41,7 +41,7 @@ from agent.service.publish import publish
 from agent.service.rounds import Rounds
 from agent.service.watch import Watch
 
-# A broker that ends gives its front three seconds.
+# A supervisor that ends gives its front little more than that.
 _FAREWELL = 2
 # Reviews that one address, and all addresses together, may cost the cluster beyond the remembered ones.
 _REVIEWS_EACH, _REVIEWS_TOGETHER = Rate(20, 0.2), Rate(100, 0.05)
@@ -52,12 +52,12 @@ _log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until told to stop (SIGTERM, SIGINT) or until the broker is gone. Returns the exit code."""
+    """Serves until told to stop (SIGTERM, SIGINT, the end of the link). Returns the exit code."""
     parser = argparse.ArgumentParser(prog="agent.api.front", description=__doc__)
     parser.add_argument("--settings", required=True, help="agent.model.settings.Settings as JSON")
     parser.add_argument("--access", default="{}", help="agent.model.access.Access as JSON; nobody is let in without")
     parser.add_argument("--secrets-fd", type=int, help="a memory file with agent.model.access.Secrets as JSON")
-    parser.add_argument("--broker-fd", required=True, type=int, help="an open channel to the broker")
+    parser.add_argument("--link-fd", required=True, type=int, help="where the supervisor hands over channels to the broker")
     parser.add_argument("--listen-fd", required=True, type=int, action="append", help="a listening TCP or Unix socket")
     given = parser.parse_args(argv)
     logs.configure()
@@ -65,17 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, access = from_plain(Settings, json.loads(given.settings)), from_plain(Access, json.loads(given.access))
     secrets = _read_secrets(given.secrets_fd)
     sockets = [socket.socket(fileno=number) for number in dict.fromkeys(given.listen_fd)]
-    serve(socket.socket(fileno=given.broker_fd), sockets, settings, access, secrets)
+    serve(socket.socket(fileno=given.link_fd), sockets, settings, access, secrets)
     return 0
 
 
 def serve(
-    channel: socket.socket, sockets: list[socket.socket], settings: Settings, access: Access, secrets: Secrets = _NO_SECRETS
+    line: socket.socket, sockets: list[socket.socket], settings: Settings, access: Access, secrets: Secrets = _NO_SECRETS
 ) -> None:
-    """Answers on `sockets` with what the broker at the other end of `channel` sees."""
+    """Answers on `sockets` with what the broker sees, whichever one the link `line` last had a channel to."""
     clock = SystemClock()
-    watched = channel.dup()
-    with Broker(channel) as broker:
+    with Broker() as broker:
 
         def look(extras: Extras) -> Capture:
             return collect(broker, replace(settings, deep=extras.deep, phantom=extras.phantom), clock, diagnoses.hear)
@@ -97,7 +96,7 @@ def serve(
         watch = Watch(diagnoses, rounds.connect, access.interval)
         if access.interval:
             watch.start()
-        Thread(target=_watch, args=(watched, server), name="broker-watch", daemon=True).start()
+        Thread(target=_follow, args=(line, broker, server), name="link", daemon=True).start()
         ended = publish(settings, diagnoses, fixing, clock) if settings.publish else None
         _log.info("serving on %s", addresses(sockets))
         try:
@@ -138,14 +137,19 @@ def _read_secrets(descriptor: int | None) -> Secrets:
         os.close(descriptor)
 
 
-def _watch(channel: socket.socket, server: Server) -> None:
-    """Ends the server when the other end of the channel hangs up. Looks only: what arrives there is the client's."""
-    with channel:
-        poll = select.poll()
-        poll.register(channel, select.POLLRDHUP)
-        poll.poll()
-    _log.warning("the broker is gone: the front ends")
-    server.leave()
+def _follow(line: socket.socket, broker: Broker, server: Server) -> None:
+    """Renews the broker with each channel that comes, and ends the server when no more can."""
+    again = False
+    try:
+        with line:
+            while (channel := link.take(line)) is not None:
+                broker.renew(channel)
+                if again:
+                    _log.warning("the broker was started again")
+                again = True
+        _log.warning("the supervisor ends: so does the front")
+    finally:
+        server.leave()
 
 
 if __name__ == "__main__":

@@ -15,17 +15,13 @@ from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
 from agent.service.fixes import Fixing
 from agent.service.host import Host
-from agent.service.readiness import read_readiness
-from agent.service.remembered import Remembered
-
-# Kubelets ask every ten seconds; what a process may see does not change that often.
-_AGE = 30.0
+from agent.service.readiness import ReadinessKept
 
 
 def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic, fixing: Fixing | None) -> APIRouter:
     """The routes. None of them starts a diagnosis."""
     router = APIRouter(tags=["health"])
-    readiness = Remembered(lambda: read_readiness(host), clock, _AGE)
+    readiness = ReadinessKept(host, clock)
 
     @router.get("/livez")
     async def livez() -> Response:
@@ -34,8 +30,9 @@ def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traff
 
     @router.get("/readyz", dependencies=[Depends(only("verbose"))])
     def readyz(request: Request) -> Response:
-        """503 where nothing of the firewall can be read. `?verbose` says what may be seen, a line for each check.
+        """503 where nothing of the firewall can be read, as while the broker is started again.
 
+        `?verbose` says what may be seen, a line for each check.
         Strangers (kubelets have no token) are told one word only.
         """
         found = readiness.get()
@@ -48,8 +45,9 @@ def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traff
     def exposition() -> Response:
         """The latest report as Prometheus metrics."""
         latest, fixes = diagnoses.latest(), fixing.counts() if fixing else None
+        report, brokers = latest.report if latest else None, (host.lives(), max(0, host.incarnation() - 1))
         return Response(
-            metrics(latest.report if latest else None, diagnoses.counts(), requests=traffic.requests(), fixes=fixes),
+            metrics(report, diagnoses.counts(), requests=traffic.requests(), fixes=fixes, brokers=brokers),
             media_type=CONTENT_TYPE,
         )
 

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from agent.service.host import FixRefused, HostError
+from agent.service.host import BrokerGone, FixRefused, HostError
 from agent.service.question import BadQuestionError
 
 MEDIA_TYPE = "application/problem+json"
@@ -100,6 +100,9 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 
 def _host(_request: Request, error: Exception) -> Response:
+    if isinstance(error, BrokerGone):
+        detail = f"{error}. It is started again by itself, and what was seen before is kept: ask again in a second."
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "Degraded: the broker is gone", detail, headers={"Retry-After": "1"})
     detail = f"{error} GET /readyz?verbose says what this process may see."
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The node could not be read", detail)
 

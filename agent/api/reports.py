@@ -148,7 +148,8 @@ def _event(name: str, data: Any) -> str:
 def _report(diagnosis: Diagnosis) -> Report:
     if diagnosis.report is None:
         detail = f"{diagnosis.error} GET /readyz?verbose says what this process may see."
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis failed", detail)
+        again = {"Retry-After": "1"} if diagnosis.passing else {}
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis failed", detail, again)
     return diagnosis.report
 
 

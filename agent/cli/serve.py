@@ -1,4 +1,4 @@
-"""`serve`: opens the sockets and becomes the broker, which starts the HTTP front and hands them to it."""
+"""`serve`: opens the sockets and becomes the supervisor, which starts broker and front and hands the sockets to the front."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each flag
     )
     _check(host, access, token_file, (tls_cert, tls_key))
     known = insecure_loopback or token_file is not None or access.cluster
-    with ExitStack() as opened:  # left only where the broker could not be started
+    with ExitStack() as opened:  # left only where the supervisor could not be started
         listeners = [opened.enter_context(listener) for listener in _unix(unix, needed=not known)]
         secrets = Secrets()
         if known:
@@ -78,18 +78,19 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each flag
         sys.stderr.flush()
         sealed = seal(secrets)
         opened.callback(os.close, sealed)
-        _become_broker(settings, access, listeners, sealed)
+        _become_supervisor(settings, access, listeners, sealed)
 
 
-def _become_broker(settings: Settings, access: Access, listeners: Sequence[socket.socket], secrets: int) -> None:
-    """The same process goes on as the broker: a signal to this pid reaches it, and nothing is left in between."""
+def _become_supervisor(settings: Settings, access: Access, listeners: Sequence[socket.socket], secrets: int) -> None:
+    """The same process goes on as the supervisor: a signal to this pid reaches it, and nothing is left in between."""
     given, python = json.dumps(to_plain(settings)), (sys.executable, "-P", "-m")
-    first, *others = (listener.fileno() for listener in listeners)
+    sockets = [listener.fileno() for listener in listeners]
+    broker = [*python, "agent.host.broker", "--settings", given]
     front = [*python, "agent.api.front", "--settings", given, "--access", json.dumps(to_plain(access))]
-    front += ["--secrets-fd", str(secrets), *(word for other in others for word in ("--listen-fd", str(other)))]
-    argv = [*python, "agent.host.broker", "--settings", given, "--listen-fd", str(first), "--front", json.dumps(front)]
-    argv += [word for kept in (secrets, *others) for word in ("--keep-fd", str(kept))]
-    for descriptor in (first, *others, secrets):
+    front += ["--secrets-fd", str(secrets), *(word for each in sockets for word in ("--listen-fd", str(each)))]
+    argv = [*python, "agent.host.supervisor", "--broker", json.dumps(broker), "--front", json.dumps(front)]
+    argv += [word for kept in (secrets, *sockets) for word in ("--keep-fd", str(kept))]
+    for descriptor in (*sockets, secrets):
         os.set_inheritable(descriptor, True)
     os.execv(sys.executable, argv)  # noqa: S606 - no shell is wanted
 

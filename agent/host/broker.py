@@ -1,7 +1,8 @@
 """The privileged process: serves the closed list of operations over inherited sockets. Standard library only.
 
-One shot (`--channel-fd`): ends with its client. Serve (`--listen-fd`, `--front`): the parent of the front. Each conversation
-has one thread of its own. A broker that ends takes its workers and commands with it: they hang on its leash.
+One shot (`--channel-fd`): ends with its client. Served (`--link-fd`): a child of the supervisor, which hands it a conversation
+with each front. Each conversation has one thread of its own. A broker that ends takes its workers and commands with it: they
+hang on its leash, as it does on its supervisor's.
 """
 
 import argparse
@@ -15,14 +16,12 @@ import sys
 from collections.abc import Sequence
 from threading import Thread
 
-from agent.host import fronts, wire
+from agent.host import link, privilege, wire
 from agent.host.answers import Answers
+from agent.host.bell import Bell
 from agent.host.workers import Workers
 from agent.model.codec import CodecError, from_plain
 from agent.model.settings import Settings
-
-# From here on, select(2)'s bit for "the other end closed" (poll.h); Python's name is missing on some builds.
-_POLLRDHUP = getattr(select, "POLLRDHUP", 0x2000)
 
 
 class Broker:
@@ -73,19 +72,26 @@ def serve_once(settings: Settings, channel: socket.socket) -> None:
     broker.warm()  # first, or the first question would start a worker of its own
     broker.converse(channel)
     poll = select.poll()
-    poll.register(watched, _POLLRDHUP)
+    poll.register(watched, wire.HUNG_UP)
     poll.poll()
     broker.close()
 
 
-def serve(settings: Settings, listen_fd: int, front: Sequence[str], kept: Sequence[int] = ()) -> None:
-    """Serves the front, which it starts and restarts, until SIGTERM or SIGINT."""
-    with fronts.Bell() as bell:
+def serve(settings: Settings, line: socket.socket) -> None:
+    """Serves the conversations that come over the link, until SIGTERM or SIGINT, or until the supervisor is gone."""
+    with Bell() as bell:
         broker = Broker(settings, stays=True)
         broker.warm()
         if settings.allow_fix:
             broker.keep_fixes()
-        fronts.supervise(front, listen_fd, broker.converse, bell, kept)
+        while True:
+            select.select([bell.fileno(), line.fileno()], [], [])
+            if bell.rang:
+                break
+            conversation = link.take(line)
+            if conversation is None:
+                break
+            broker.converse(conversation)
         broker.close()
 
 
@@ -94,26 +100,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="agent.host.broker", description=__doc__, allow_abbrev=False)
     parser.add_argument("--settings", required=True, help="Settings as JSON")
     parser.add_argument("--channel-fd", type=int, help="serve this connected Unix socket once")
-    parser.add_argument("--listen-fd", type=int, help="the listening socket that the front inherits")
-    parser.add_argument("--keep-fd", type=int, action="append", default=[], help="another descriptor that the front inherits")
-    parser.add_argument("--front", help="the front's argv as a JSON list")
+    parser.add_argument("--link-fd", type=int, help="serve what comes over this link to our supervisor")
     options = parser.parse_args(argv)
     try:
         settings = from_plain(Settings, json.loads(options.settings))
-        front = from_plain(tuple[str, ...], json.loads(options.front)) if options.front else ()
     except (CodecError, ValueError) as error:
         parser.error(str(error))
-    if options.channel_fd is not None and options.listen_fd is None and not front:
+    if (options.channel_fd is None) == (options.link_fd is None):
+        parser.error("either --channel-fd or --link-fd")
+    elif options.channel_fd is not None:
         # A terminal's Ctrl-C reaches us too; our client decides when to end, by closing its socket.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         serve_once(settings, _inherited(parser, options.channel_fd))
-    elif options.channel_fd is None and options.listen_fd is not None and front:
-        with _inherited(parser, options.listen_fd) as listening:
-            for kept in options.keep_fd:
-                os.set_inheritable(kept, False)  # to the front alone, which is told explicitly
-            serve(settings, listening.fileno(), front, options.keep_fd)
     else:
-        parser.error("either --channel-fd, or --listen-fd and --front")
+        # A supervisor that was gone before this has closed the link.
+        privilege.leash(os.getppid())
+        serve(settings, _inherited(parser, options.link_fd))
     sys.stderr.flush()
     # Conversations may be in the middle of an operation for a client that is gone; nobody waits for them.
     os._exit(0)

@@ -1,11 +1,13 @@
 """The broker as the front sees it: one method per operation, values of the model in and out, three kinds of error.
 
-Conversations are pooled, so that callers in several threads read in parallel. Nothing here is privileged.
+Conversations are pooled, so that callers in several threads read in parallel. Where another broker takes the place of one that
+died, whoever holds the link says so. Nothing here is privileged.
 """
 
 import contextlib
 import json
 import os
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -49,13 +51,18 @@ class Broker:
     Every method raises `BrokerGone` when the broker is dead and `HostError` when it refused or failed.
     """
 
-    def __init__(self, sock: Socket, child: command.Child | None = None) -> None:
-        """Takes over `sock`, a channel that this process inherited, and `child`, the broker where it is ours to end."""
-        sock.settimeout(_PATIENCE)
+    def __init__(self, sock: Socket | None = None, child: command.Child | None = None) -> None:
+        """Takes over `sock`, a channel that this process inherited, and `child`, the broker where it is ours to end.
+
+        Without a channel there is no broker until one comes by `renew`.
+        """
+        if sock is not None:
+            sock.settimeout(_PATIENCE)
         self._control = sock
         self._child = child
         self._lock = Lock()
         self._idle: list[Socket] = []
+        self._number = 0 if sock is None else 1  # of the broker: a conversation with an earlier one is not kept
         self._closed = False
 
     @classmethod
@@ -183,6 +190,32 @@ class Broker:
         """Whether the audit log is whole."""
         return self._ask("audit", AuditCheck)
 
+    def renew(self, sock: Socket) -> None:
+        """Takes over `sock`, a channel to the broker that is there from now on, and forgets every one to the last."""
+        sock.settimeout(_PATIENCE)
+        with self._lock:
+            if self._closed:
+                dropped = [sock]
+            else:
+                dropped = [*self._idle, *([self._control] if self._control else [])]
+                self._control, self._idle, self._number = sock, [], self._number + 1
+        for each in dropped:
+            each.close()
+
+    def incarnation(self) -> int:
+        """Which broker it is by now, counted from 1; 0: none was there yet."""
+        with self._lock:
+            return self._number
+
+    def lives(self) -> bool:
+        """Whether that broker is there; nothing is asked of it."""
+        with self._lock:
+            if self._closed or self._control is None:
+                return False
+            poll = select.poll()
+            poll.register(self._control, wire.HUNG_UP)
+            return not poll.poll(0)
+
     def close(self) -> None:
         """Ends every conversation, and the broker where this connection started it."""
         with self._lock:
@@ -190,7 +223,7 @@ class Broker:
                 return
             self._closed = True
             idle, self._idle = self._idle, []
-            for sock in (*idle, self._control):
+            for sock in (*idle, *([self._control] if self._control else [])):
                 sock.close()
         if self._child is not None:
             self._child.end(_FAREWELL)
@@ -212,33 +245,35 @@ class Broker:
             raise HostError(f"the broker's answer to {operation} is not understood: {error}") from error
 
     def _converse(self, operation: str, arguments: dict[str, Any]) -> tuple[Any, int | None]:
-        channel = self._take()
+        channel, number = self._take()
         try:
             reply, fd = _exchange(channel, operation, arguments)
         except BaseException:
             channel.close()
             raise
-        self._give_back(channel)
+        self._give_back(channel, number)
         return _value(reply, fd), fd
 
-    def _take(self) -> Socket:
-        """An idle conversation, or a new one from the broker."""
+    def _take(self) -> tuple[Socket, int]:
+        """An idle conversation, or a new one from the broker, and which broker's it is."""
         with self._lock:
             if self._closed:
                 raise BrokerGone("this connection to the broker is closed")
+            if self._control is None:
+                raise BrokerGone("the broker is not there yet")
             if self._idle:
-                return self._idle.pop()
+                return self._idle.pop(), self._number
             reply, fd = _exchange(self._control, "channel", {})
             _value(reply, fd)
             if fd is None:
                 raise HostError("the broker answered without the channel it was asked for")
             channel = Socket(fileno=fd)
             channel.settimeout(_PATIENCE)
-            return channel
+            return channel, self._number
 
-    def _give_back(self, channel: Socket) -> None:
+    def _give_back(self, channel: Socket, number: int) -> None:
         with self._lock:
-            if not self._closed and len(self._idle) < _POOL:
+            if not self._closed and number == self._number and len(self._idle) < _POOL:
                 self._idle.append(channel)
                 return
         channel.close()

@@ -1,7 +1,7 @@
 """Becomes another program without any privilege: `python -m agent.host.launch PARENT USER PROGRAM [ARGUMENT ...]`.
 
-A process of its own, because dropping privileges and the death signal must happen after the fork and before the program, and
-the broker has threads. The death signal comes last: changing the user clears it (prctl(2)).
+A process of its own, because dropping privileges and the death signal must happen after the fork and before the program.
+The death signal comes last: changing the user clears it (prctl(2)).
 """
 
 import os
@@ -16,7 +16,7 @@ def main() -> None:
     try:
         privilege.give_up(int(user))
         privilege.leash(int(parent))
-        os.execvp(program, [program, *arguments])  # noqa: S606  argv comes from the broker, no shell is involved
+        os.execvp(program, [program, *arguments])  # noqa: S606  argv comes from the supervisor, no shell is involved
     except OSError as error:
         sys.exit(f"kubereach: the front was not started: {error}")
 

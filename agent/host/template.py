@@ -1,5 +1,6 @@
 """The broker's side of one template: a worker's process that has imported its library and forks a child for each job."""
 
+import array
 import contextlib
 import os
 import selectors
@@ -85,7 +86,9 @@ class Template:
 
     def _send(self, *fds: int) -> bool:
         try:
-            socket.send_fds(self._control, [b"!"], fds, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            # Not socket.send_fds, which ignores its flags (Python 3.11) and would wait for a template that is stuck.
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))
+            self._control.sendmsg([b"!"], [rights], socket.MSG_DONTWAIT)
         except OSError:  # it is gone, or so stuck that its socket is full of jobs
             return False
         return True

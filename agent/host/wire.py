@@ -7,10 +7,13 @@ closed. Nothing here knows which operations exist.
 import array
 import json
 import os
+import select
 import socket
 import struct
 from typing import Any
 
+# poll(2)'s bit for "the other end closed" (poll.h); Python's name is missing on some builds.
+HUNG_UP = getattr(select, "POLLRDHUP", 0x2000)
 _HEADER = struct.Struct(">I")
 # A request is a name and an address: anything near this size is not ours.
 REQUEST_LIMIT = 64 * 1024

@@ -56,7 +56,7 @@ def serve(name: str, backend: str | None, host: str, port: int, *, allow_fix: bo
         incident, chosen = _choose(name, backend)
         with _listen(host, port) as listener, _interruptible():
             address = listener.getsockname()
-            with Sandbox(incident.name, chosen, _broker(listener, allow_fix=allow_fix), keep=(listener.fileno(),)) as sandbox:
+            with Sandbox(incident.name, chosen, _serving(listener, allow_fix=allow_fix), keep=(listener.fileno(),)) as sandbox:
                 listener.close()  # only the lab holds it now: where it dies, connects fail instead of hanging
                 _await_answer(address)
                 _announce(incident, chosen, address)
@@ -87,7 +87,7 @@ def program(argv: Sequence[str]) -> list[str]:
     return command
 
 
-def _broker(listener: socket.socket, *, allow_fix: bool) -> list[str]:
+def _serving(listener: socket.socket, *, allow_fix: bool) -> list[str]:
     chosen = Settings(
         node_name=NODE.name,
         cni_dirs=(str(CNI_DIR),),
@@ -97,9 +97,10 @@ def _broker(listener: socket.socket, *, allow_fix: bool) -> list[str]:
     )
     settings = json.dumps(to_plain(chosen))
     access = json.dumps(to_plain(Access(owner=os.geteuid(), insecure_loopback=True)))
-    front = [*_PYTHON, "agent.api.front", "--settings", settings, "--access", access]
-    serving = ["--listen-fd", str(listener.fileno()), "--front", json.dumps(front)]
-    return [*_PYTHON, "agent.host.broker", "--settings", settings, *serving]
+    broker = [*_PYTHON, "agent.host.broker", "--settings", settings]
+    front = [*_PYTHON, "agent.api.front", "--settings", settings, "--access", access, "--listen-fd", str(listener.fileno())]
+    argv = [*_PYTHON, "agent.host.supervisor", "--keep-fd", str(listener.fileno())]
+    return [*argv, "--broker", json.dumps(broker), "--front", json.dumps(front)]
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -20,7 +20,7 @@ from agent.model.codec import from_plain
 from agent.model.exitcode import ExitCode
 
 # How a shell tells that a command died of a signal (POSIX 2.8.2): 128 and the signal's number.
-_FAREWELL_SECONDS = 2.0  # a broker asks its front to end, which answers what it has begun
+_FAREWELL_SECONDS = 2.0  # a supervisor has its front end, which answers what it has begun
 _KILLED = 128
 
 # What every kubereach on stage is told, as its commands read it: the machine's own name, CNI and cluster are not the node's.

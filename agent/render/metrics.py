@@ -20,15 +20,24 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Requests = Mapping[tuple[str, str, str], int]
 
 
+# Whether the broker lives, and how often another was started since.
+Brokers = tuple[bool, int]
+
+
 def metrics(
-    report: Report | None, ended: Mapping[str, int], *, requests: Requests | None = None, fixes: Mapping[str, int] | None = None
+    report: Report | None,
+    ended: Mapping[str, int],
+    *,
+    requests: Requests | None = None,
+    fixes: Mapping[str, int] | None = None,
+    brokers: Brokers | None = None,
 ) -> bytes:
     """The exposition. `report` is None before the first diagnosis is done; `ended` counts diagnoses by how they ended.
 
-    `requests` and `fixes` (how often each outcome was met) are left out where they are None.
+    `requests`, `fixes` (how often each outcome was met) and `brokers` are left out where they are None.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Exposition(report, ended, requests, fixes))
+    registry.register(_Exposition(report, ended, requests, fixes, brokers))
     return generate_latest(registry)
 
 
@@ -36,9 +45,14 @@ class _Exposition:
     """A collector for one scrape."""
 
     def __init__(
-        self, report: Report | None, ended: Mapping[str, int], requests: Requests | None, fixes: Mapping[str, int] | None
+        self,
+        report: Report | None,
+        ended: Mapping[str, int],
+        requests: Requests | None,
+        fixes: Mapping[str, int] | None,
+        brokers: Brokers | None,
     ) -> None:
-        self.report, self.ended, self.requests, self.fixes = report, ended, requests, fixes
+        self.report, self.ended, self.requests, self.fixes, self.brokers = report, ended, requests, fixes, brokers
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("kubereach_build_info", "Which kubereach this is.", ("version",), {(__version__,): 1})
@@ -57,6 +71,12 @@ class _Exposition:
             for outcome, count in self.fixes.items():
                 met.add_metric((outcome,), count)
             yield met
+        if self.brokers is not None:
+            lives, restarts = self.brokers
+            yield _gauge("kubereach_broker_up", "1 while the privileged half is there.", (), {(): int(lives)})
+            again = CounterMetricFamily("kubereach_broker_restarts", "How often the broker was started again.", labels=())
+            again.add_metric((), restarts)
+            yield again
         if self.report:
             yield from _of_report(self.report)
 

@@ -14,7 +14,7 @@ from agent.model.capture import Capture, Stage
 from agent.model.report import Report, State
 from agent.model.settings import Extras
 from agent.service.clock import Clock
-from agent.service.host import HostError
+from agent.service.host import BrokerGone, HostError
 
 # A look takes about a second at most; older than ten, the rules may have been changed by the one who asks.
 MAXIMUM_AGE = 10.0
@@ -38,7 +38,8 @@ class Progress(StrEnum):
 class Diagnosis:
     """One run. `error` is a sentence when it failed; `finished` is monotonic seconds, for ages only.
 
-    `stages` are those of its look that have ended, in the order in which they did.
+    `stages` are those of its look that have ended, in the order in which they did. `passing`: it failed for want of a broker,
+    which is started again.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Diagnosis:
     ended_at: str | None = None
     finished: float | None = None
     error: str = ""
+    passing: bool = False
     report: Report | None = None
     stages: tuple[Stage, ...] = ()
 
@@ -144,10 +146,12 @@ class Diagnoses:
         with self._lock:
             self._kept[diagnosis.id] = running
             age = self._age
-        capture, report, error = None, None, ""
+        capture, report, error, passing = None, None, "", False
         try:
             capture = self._look(extras)
             report = self._analyse(capture)
+        except BrokerGone as failure:
+            error, passing = f"{failure}. It is started again by itself: ask again in a second.", True
         except HostError as failure:
             error = str(failure)
         except Exception as failure:  # noqa: BLE001 - a failed run is a state that its asker must see; the trace goes to the log
@@ -161,6 +165,7 @@ class Diagnoses:
             ended_at=self._clock.now(),
             finished=self._clock.monotonic(),
             error=error,
+            passing=passing,
             report=report,
         )
         with self._lock:

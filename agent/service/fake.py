@@ -33,6 +33,8 @@ class FakeHost:
     failures: Mapping[str, Exception] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     closed: bool = False
+    brokers: int = 1
+    alive: bool = True
     haunted: Capture | None = None  # how everything looks once there is a phantom pod
     grounded: Ground | None = None
     after: TwinResult | None = None
@@ -169,6 +171,14 @@ class FakeHost:
         """Whole."""
         self._called("audit")
         return AuditCheck(records=0)
+
+    def incarnation(self) -> int:
+        """As many as were said to have been."""
+        return self.brokers
+
+    def lives(self) -> bool:
+        """Unless it is said not to."""
+        return self.alive
 
     def close(self) -> None:
         """Remembers that it was closed."""

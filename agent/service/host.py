@@ -26,7 +26,7 @@ class Host(Protocol):
     """A node that can be looked at. Calls may come from several threads at once.
 
     Every method raises `HostError` with a sentence when this one thing could not be had, and `BrokerGone` when nothing more
-    will come.
+    will come, or not before another broker is there.
     """
 
     def node(self) -> Node:
@@ -130,6 +130,14 @@ class Host(Protocol):
 
     def audit(self) -> AuditCheck:
         """Whether the audit log is whole."""
+        ...
+
+    def incarnation(self) -> int:
+        """Which broker answers by now, counted from 1; 0: none was there yet. Asks nothing of it."""
+        ...
+
+    def lives(self) -> bool:
+        """Whether that broker is there. Asks nothing of it."""
         ...
 
     def close(self) -> None:

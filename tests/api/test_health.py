@@ -1,7 +1,7 @@
 """Alive, ready, measured."""
 
 from agent.model.capture import Firewall, Problem
-from agent.service.host import HostError
+from agent.service.host import BrokerGone, HostError
 
 
 def test_life_touches_nothing(served):
@@ -48,3 +48,39 @@ def test_metrics_start_no_diagnosis_and_show_the_last(served):
     assert served.host.calls == []
     served.client.get("/")
     assert 'kubereach_state{node="k8s-worker1",state="blocked"} 1.0' in served.client.get("/metrics").text
+
+
+def test_without_a_broker_it_is_not_ready_at_once_and_with_another_it_is_asked_anew(served):
+    assert served.client.get("/readyz").text == "ok\n"
+    served.host.alive = False
+    answer = served.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.text.startswith("[-]broker failed: degraded, the broker is gone (it ended): ")
+    assert "kubereach_broker_up 0.0" in served.client.get("/metrics").text
+    assert served.client.get("/livez").status_code == 200
+    served.host.alive, served.host.brokers = True, 2
+    assert served.client.get("/readyz").text == "ok\n"
+    assert served.host.calls.count("preflight") == 2
+    assert "kubereach_broker_restarts_total 1.0" in served.client.get("/metrics").text
+
+
+def test_a_broker_that_dies_while_it_is_asked_is_not_remembered(served):
+    served.host.failures = {"preflight": BrokerGone("it hung up")}
+    assert "the broker is gone (it hung up)" in served.client.get("/readyz").text
+    served.host.failures = {}
+    assert served.client.get("/readyz").text == "ok\n"
+
+
+def test_what_needs_a_broker_says_when_to_ask_again_and_the_history_stays(served):
+    first = served.client.post("/v1/diagnoses").json()["id"]
+    served.host.failures = {name: BrokerGone("the broker did not answer: it hung up") for name in ("node", "firewall")}
+    for method, path, title in (
+        ("POST", "/v1/diagnoses", "The diagnosis failed"),
+        ("GET", "/v1/firewall", "Degraded: the broker is gone"),
+    ):
+        answer = served.client.request(method, path)
+        assert (answer.status_code, answer.headers["Retry-After"], answer.json()["title"]) == (503, "1", title)
+        assert "It is started again by itself" in answer.json()["detail"]
+    assert served.client.get(f"/v1/diagnoses/{first}").status_code == 200
+    served.host.failures = {}
+    assert served.client.post("/v1/diagnoses").status_code == 201

@@ -19,9 +19,10 @@ from tests.bench.results import Claim, Effort, Row
 from tests.bench.sampling import Measure, interleave, milliseconds
 from tests.bench.tree import descriptors, threads
 from tests.bench.world import World, perform, staged
-from tests.lab.staged import command_line
+from tests.lab.staged import command_line, runs
 
 _CROWD = (sys.executable, "-P", "-m", "tests.bench.crowd")
+_LASTING = ("agent.host.supervisor", "agent.host.broker", "agent.api.front")
 _PAUSE = 0.01
 # A kubelet's own patience for a probe is one second; what takes longer is counted as ten.
 _GIVEN_UP = 10_000.0
@@ -100,13 +101,13 @@ def _crowd(argv: list[str], ended: dict[str, int]) -> float:
 
 
 def _open(world: World) -> tuple[int, int]:
-    """Descriptors and threads of the two processes that stay; workers' templates come and go."""
+    """Descriptors and threads of the three processes that stay; workers' templates come and go."""
     pids = _lasting(world)
     return descriptors(pids), threads(pids)
 
 
 def _lasting(world: World) -> list[int]:
-    return [pid for pid in world.processes() if pid == world.broker or "agent.api.front" in command_line(pid)]
+    return [pid for pid in world.processes() if any(runs(command_line(pid).strip(), each) for each in _LASTING)]
 
 
 def _left(world: World, files: int, tasks: int) -> tuple[int, int]:

@@ -30,15 +30,15 @@ from tests.lab.kube_shape import kube_proxy
 from tests.lab.staged import command_line, parent_of, pids, runs
 
 PYTHON = (sys.executable, "-P", "-m")
-BROKER = "agent.host.broker"
+SUPERVISOR, BROKER = "agent.host.supervisor", "agent.host.broker"
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A lab that serves. `broker` is the pid of kubereach's privileged half, which lives on the node; `port` is on loopback."""
+    """A lab that serves. `supervisor` is the pid of kubereach's first process, on the node; `port` is on loopback."""
 
     port: int
-    broker: int
+    supervisor: int
 
     def client(self) -> Client:
         """A client of kubereach."""
@@ -46,11 +46,11 @@ class World:
 
     def pod_client(self, port: int) -> Client:
         """A client of what listens on the loopback of metrics-server's pod."""
-        return Client(in_namespace(f"/proc/{self.broker}/root{METRICS_SERVER.namespace}", port))
+        return Client(in_namespace(f"/proc/{self.supervisor}/root{METRICS_SERVER.namespace}", port))
 
     def node_client(self, port: int) -> Client:
         """A client of what listens on the node's own loopback."""
-        return Client(in_namespace(f"/proc/{self.broker}/ns/net", port))
+        return Client(in_namespace(f"/proc/{self.supervisor}/ns/net", port))
 
     def on_node(self, *argv: str, stdin: str = "") -> str:
         """Runs a program on the node, among its processes; returns what it prints. Raises `NotMeasured`."""
@@ -58,8 +58,8 @@ class World:
 
     def entering(self, *, pod: bool = False, processes: bool = True) -> tuple[str, ...]:
         """What comes before a command line that is to run on the node, or in the pod's network."""
-        target = ("nsenter", f"--target={self.broker}", "--mount", *(("--pid",) if processes else ()))
-        net = f"--net=/proc/{self.broker}/root{METRICS_SERVER.namespace}" if pod else "--net"
+        target = ("nsenter", f"--target={self.supervisor}", "--mount", *(("--pid",) if processes else ()))
+        net = f"--net=/proc/{self.supervisor}/root{METRICS_SERVER.namespace}" if pod else "--net"
         return (*target, net, "--")
 
     def load(self, backend: Backend, services: int, *, elsewhere: bool = True) -> None:
@@ -67,8 +67,8 @@ class World:
         self.on_node(f"iptables-{backend}-restore", "--noflush", stdin=nat_rules(services, elsewhere=elsewhere))
 
     def processes(self) -> list[int]:
-        """The broker and all below it."""
-        return descendants(self.broker)
+        """The supervisor and all below it."""
+        return descendants(self.supervisor)
 
 
 @contextlib.contextmanager
@@ -86,10 +86,10 @@ def staged(
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
         log = stack.enter_context(tempfile.NamedTemporaryFile())
         argv = _serving(listener, allow_fix=allow_fix, interval=interval, front=front, log=log.name)
-        before = set(_brokers())
+        before = set(_supervisors())
         stack.enter_context(Sandbox(incident, backend, argv, keep=(listener.fileno(),)))
         port = listener.getsockname()[1]
-        world = World(port, _await_broker(before))
+        world = World(port, _await_supervisor(before))
         world.client().ask("GET", "/livez")
         if rules:
             world.load(backend, rules)
@@ -163,23 +163,25 @@ def _serving(listener: socket.socket, *, allow_fix: bool, interval: float, front
         )
     )
     access = json.dumps(to_plain(Access(owner=os.geteuid(), insecure_loopback=True, interval=interval)))
-    fronting = [*PYTHON, front, "--settings", settings, "--access", access]
-    argv = [*PYTHON, BROKER, "--settings", settings, "--listen-fd", str(listener.fileno()), "--front", json.dumps(fronting)]
+    kept = str(listener.fileno())
+    fronting = json.dumps([*PYTHON, front, "--settings", settings, "--access", access, "--listen-fd", kept])
+    broking = json.dumps([*PYTHON, BROKER, "--settings", settings])
+    argv = [*PYTHON, SUPERVISOR, "--keep-fd", kept, "--broker", broking, "--front", fronting]
     return ["sh", "-c", 'exec 2>>"$0"; exec "$@"', log, *argv]
 
 
-def _brokers() -> Iterator[int]:
-    return (pid for pid in descendants(os.getpid()) if runs(command_line(pid).strip(), BROKER))
+def _supervisors() -> Iterator[int]:
+    return (pid for pid in descendants(os.getpid()) if runs(command_line(pid).strip(), SUPERVISOR))
 
 
-def _await_broker(before: set[int]) -> int:
+def _await_supervisor(before: set[int]) -> int:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        for pid in _brokers():
+        for pid in _supervisors():
             if pid not in before:
                 return pid
         time.sleep(0.02)
-    raise NotMeasured(f"the lab's broker did not start within {PATIENCE:g} s")
+    raise NotMeasured(f"the lab's supervisor did not start within {PATIENCE:g} s")
 
 
 def _await_port(world: World, child: "subprocess.Popen[bytes]", port: int, *, pod: bool) -> None:

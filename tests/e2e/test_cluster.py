@@ -73,22 +73,28 @@ def test_the_image_is_small_and_has_no_compiler(installed: Cluster, workers: lis
     assert found == ""
 
 
-def test_only_the_broker_has_privilege_and_it_has_four_capabilities(installed: Cluster, workers: list[str]) -> None:
+def test_only_broker_and_supervisor_have_privilege_and_it_is_four_capabilities(installed: Cluster, workers: list[str]) -> None:
     # Those of this container: with hostPID it sees every process of the node.
     script = "for p in /proc/[0-9]*; do cmp -s $p/cgroup /proc/self/cgroup || continue; "
-    script += "if grep -qz agent.host.broker $p/cmdline; then echo BROKER; cat $p/status; "
-    script += "elif grep -qz agent.api.front $p/cmdline; then echo FRONT; cat $p/status; fi; done"
+    for kind, module in (
+        ("SUPERVISOR", "agent.host.supervisor"),
+        ("BROKER", "agent.host.broker"),
+        ("FRONT", "agent.api.front"),
+    ):
+        script += f"if grep -qxz {module} $p/cmdline; then echo {kind}; cat $p/status; fi; "
+    script += "done"
     text = installed.inside(workers[0], "sh", "-c", f"{script} 2>/dev/null; true")
     kind, seen = "", set()
     for line in text.splitlines():
         word = line.strip()
-        kind = word if word in ("BROKER", "FRONT") else kind
+        kind = word if word in ("SUPERVISOR", "BROKER", "FRONT") else kind
         name, _, value = word.partition(":")
         if name == "CapEff":
             seen.add((kind, int(value, 16)))
         if name == "Uid":
             seen.add((kind, f"uid {value.split()[0]}"))
-    assert seen == {("BROKER", FOUR), ("BROKER", "uid 0"), ("FRONT", 0), ("FRONT", "uid 65532")}
+    privileged = {(kind, has) for kind in ("SUPERVISOR", "BROKER") for has in (FOUR, "uid 0")}
+    assert seen == privileged | {("FRONT", 0), ("FRONT", "uid 65532")}
 
 
 def test_before_the_incident_pods_reach_their_kubelet(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:

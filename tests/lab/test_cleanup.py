@@ -24,9 +24,9 @@ from tests.lab.staged import (
 
 OURS = namespaces_of(os.getpid())
 # Whose death ends the lab. The outer process is the one that was started.
-VITAL = ("outer", "unshare", "agent.lab.inside", "agent.host.broker")
+VITAL = ("outer", "unshare", "agent.lab.inside", "agent.host.supervisor")
 # Whose death the lab survives.
-SPARE = ("agent.api.front", "agent.host.process_worker", "agent.host.twin_worker", "agent.lab.kubelet")
+SPARE = ("agent.api.front", "agent.host.broker", "agent.host.process_worker", "agent.host.twin_worker", "agent.lab.kubelet")
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +99,7 @@ def test_a_polite_end_is_a_clean_one(number, privilege):
 
 
 @pytest.mark.parametrize("privilege", PRIVILEGES)
-@pytest.mark.parametrize("moment", ["unshare", "agent.lab.inside", "agent.lab.kubelet", "agent.host.broker"])
+@pytest.mark.parametrize("moment", ["unshare", "agent.lab.inside", "agent.lab.kubelet", "agent.host.supervisor"])
 def test_killing_the_lab_while_it_is_built_leaves_nothing(moment, privilege):
     with starting(privilege, "centos-reject") as process:
         lab = Served(process, "", "")

@@ -25,6 +25,7 @@ from tests.lab.pod_on_a_node import (
     until,
 )
 from tests.lab.program import inside, sh
+from tests.lab.staged import parent_of
 
 pytestmark = pytest.mark.lab
 
@@ -82,15 +83,25 @@ def test_a_killed_broker_is_an_error_and_leaves_nothing() -> None:
 
 
 FRONT = """
-import socket, sys
-from agent.host.client import Broker
+import os, select, socket, sys
+from agent.host import link
+from agent.host.client import Broker, BrokerGone
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-broker = Broker(socket.socket(fileno=int(options["--broker-fd"])))
+broker, line = Broker(), socket.socket(fileno=int(options["--link-fd"]))
 listener = socket.socket(fileno=int(options["--listen-fd"]))
-import os, select
-poll = select.poll(); poll.register(int(options["--broker-fd"]), select.POLLRDHUP); poll.register(listener, select.POLLIN)
-while all(fd == listener.fileno() for fd, _ in poll.poll()):
+while True:
+    ready = select.select([line, listener], [], [])[0]
+    if line in ready:
+        channel = link.take(line)
+        if channel is None:
+            break
+        broker.renew(channel)
+        continue
     connection, _ = listener.accept()
+    try:
+        broker.node()
+    except BrokerGone:
+        broker.renew(link.take(line))
     words = [line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd", "NoNewPrivs"))]
     connection.sendall(f"{os.getpid()} {len(broker.firewall().readings)} {' '.join(words)}".encode())
     connection.close()
@@ -99,45 +110,70 @@ while all(fd == listener.fileno() for fd, _ in poll.poll()):
 
 @contextmanager
 def serving() -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], list[str]]]]:
-    """A broker that serves the trivial front above, and a way to ask it."""
+    """A supervisor with a broker and the trivial front above, and a way to ask that."""
     sh("ip link set lo up")
     with socket.create_server(("127.0.0.1", 10270)) as listener:
-        front = json.dumps([sys.executable, "-c", FRONT])
-        argv = [sys.executable, "-m", "agent.host.broker", "--settings", "{}", "--listen-fd", str(listener.fileno())]
-        broker = subprocess.Popen([*argv, "--front", front], pass_fds=(listener.fileno(),))
+        number = str(listener.fileno())
+        front = json.dumps([sys.executable, "-c", FRONT, "--listen-fd", number])
+        broker = json.dumps([sys.executable, "-m", "agent.host.broker", "--settings", "{}"])
+        argv = [sys.executable, "-m", "agent.host.supervisor", "--broker", broker, "--front", front, "--keep-fd", number]
+        supervisor = subprocess.Popen(argv, pass_fds=(listener.fileno(),))
 
     def ask() -> list[str]:
         with socket.create_connection(("127.0.0.1", 10270), timeout=5) as connection:
             return connection.recv(4096).decode().split()
 
     try:
-        yield broker, ask
+        yield supervisor, ask
     finally:
-        broker.kill()
-        broker.wait()
+        supervisor.kill()
+        supervisor.wait()
+
+
+def children_of(parent: int) -> set[int]:
+    return {pid for pid in processes() if parent_of(pid) == parent}
+
+
+def are_gone(pids: set[int]) -> bool:
+    reaped()
+    return not pids & processes()
 
 
 @inside
 def test_the_front_has_no_privilege_and_is_restarted() -> None:
-    with serving() as (broker, ask):
+    with serving() as (supervisor, ask):
         pid, readings, effective, bounding, no_new = ask()
         assert (int(readings), int(effective, 16), int(bounding, 16), no_new) == (1, 0, 0, "1")
         os.kill(int(pid), signal.SIGKILL)
         again = ask()
         assert again[0] != pid
-        broker.send_signal(signal.SIGTERM)
-        assert broker.wait(5) == 0
+        supervisor.send_signal(signal.SIGTERM)
+        assert supervisor.wait(5) == 0
         assert not Path(f"/proc/{again[0]}").exists()
 
 
 @inside
-def test_a_killed_broker_takes_its_front_along() -> None:
+def test_a_killed_broker_is_restarted_and_its_front_lives_on_without_privilege() -> None:
+    adopt_orphans()
+    with serving() as (_, ask):
+        first = ask()
+        for _ in range(3):
+            (pid,) = processes_named("agent.host.broker")
+            family = children_of(pid)
+            os.kill(pid, signal.SIGKILL)
+            assert until(lambda pid=pid: processes_named("agent.host.broker") not in ({pid}, set()))
+            assert until(lambda family=family: are_gone(family)), "its templates outlive it"
+            assert ask() == first
+
+
+@inside
+def test_a_killed_supervisor_takes_broker_and_front_along() -> None:
     adopt_orphans()
     before = processes()
-    with serving() as (broker, ask):
+    with serving() as (supervisor, ask):
         ask()
-        broker.kill()
-        broker.wait()
+        supervisor.kill()
+        supervisor.wait()
         assert until(lambda: reaped() and processes() <= before), processes() - before
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.host import wire
 from agent.host.broker import Broker as Server
-from agent.host.client import Broker, BrokerGone, HostError, NamespaceGone
+from agent.host.client import Broker, BrokerGone, HostError, NamespaceGone, _exchange
 from agent.model.capture import Node
 from agent.model.settings import Settings
 
@@ -109,6 +109,50 @@ def test_a_broker_that_dies_is_noticed_at_once() -> None:
         theirs.close()
         with pytest.raises(BrokerGone):
             broker.node()
+
+
+def test_another_broker_takes_the_place_of_one_that_died() -> None:
+    server = Server(Settings(cni_dirs=(), netns_dirs=()))
+    with Broker() as broker:
+        assert (broker.lives(), broker.incarnation()) == (False, 0)
+        with pytest.raises(BrokerGone, match="not there yet"):
+            broker.node()
+        for number in (1, 2, 3):
+            ours, theirs = socket.socketpair()
+            inner = theirs.dup()
+            server.converse(theirs)
+            broker.renew(ours)
+            assert (broker.lives(), broker.incarnation()) == (True, number)
+            assert isinstance(broker.node(), Node)
+            (idle,) = broker._idle  # none is left of the last one's
+            inner.shutdown(socket.SHUT_RDWR)
+            idle.shutdown(socket.SHUT_RDWR)
+            inner.close()
+            assert not broker.lives()
+            with pytest.raises(BrokerGone):
+                broker.node()
+    server.close()
+
+
+def test_a_conversation_with_an_earlier_broker_is_not_kept() -> None:
+    ours, theirs = socket.socketpair()
+    with scripted(None) as broker, theirs:
+        channel, number = broker._take()
+        broker.renew(ours)
+        with pytest.raises(BrokerGone):  # and the one who still speaks on it hears that it is over
+            _exchange(channel, "node", {})
+        broker._give_back(channel, number)
+        assert broker._idle == []
+
+
+def test_a_closed_client_takes_no_other_broker() -> None:
+    broker = Broker()
+    broker.close()
+    ours, theirs = socket.socketpair()
+    broker.renew(ours)
+    with theirs:
+        assert theirs.recv(1) == b""
+    assert not broker.lives()
 
 
 def test_a_broker_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

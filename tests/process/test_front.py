@@ -1,4 +1,4 @@
-"""The front as a server: on a socket it is given, for as long as the other end of its channel lives."""
+"""The front as a server: on a socket it is given, for as long as its link does, whatever becomes of the broker."""
 
 import http.client
 import socket
@@ -11,8 +11,16 @@ import uvicorn
 from agent.api import doors, punctual
 from agent.api.doors import Server
 from agent.api.front import serve
+from agent.host import link
+from agent.host.broker import Broker
 from agent.model.access import Access
 from agent.model.settings import Settings
+from tests.lab.staged import await_that
+
+GONE = (
+    "[-]broker failed: degraded, the broker is gone ({}): nothing of the node can be read or changed; "
+    "reports until then are kept. it is started again by itself; where that fails, the log has what it says\nnot ready\n"
+)
 
 
 def get(port, path="/livez"):
@@ -31,8 +39,8 @@ def answers(port):
 
 @pytest.fixture
 def front():
-    """A front whose broker does nothing but live: (port, the broker's end, the thread)."""
-    ours, theirs = socket.socketpair()
+    """A front that has no broker yet: (port, the supervisor's end of its link, the thread)."""
+    ours, theirs = link.make()
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     thread = threading.Thread(target=serve, args=(theirs, [listener], Settings(), Access(insecure_loopback=True)))
@@ -43,14 +51,37 @@ def front():
     assert not thread.is_alive()
 
 
-def test_it_answers_and_ends_with_the_broker(front):
-    port, broker, thread = front
+def test_it_answers_without_a_broker_and_ends_with_the_link(front):
+    port, line, thread = front
     assert answers(port) == (200, "ok\n")
-    broker.close()
+    line.close()
     thread.join(5)
     assert not thread.is_alive()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
+
+
+def test_it_lives_on_when_its_broker_dies_and_says_that_it_is_degraded(front):
+    port, line, thread = front
+    assert get(port, "/readyz?verbose") == (503, GONE.format("it is not there yet"))
+    broker = Broker(Settings(cni_dirs=(), netns_dirs=()))
+    for number in range(3):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            link.give(line, theirs)
+        if number == 1:
+            ours.close()  # this one dies before it answers
+            await_that(lambda: get(port, "/readyz?verbose") == (503, GONE.format("it ended")), "it is not said")
+            status, body = get(port, "/v1/firewall")
+            assert status == 503
+            assert "Degraded: the broker is gone" in body
+            continue
+        broker.converse(ours)
+        await_that(lambda: "[-]broker" not in get(port, "/readyz?verbose")[1], "it does not hear of the next broker")
+        assert f"kubereach_broker_restarts_total {number}.0" in get(port, "/metrics")[1]
+    assert get(port) == (200, "ok\n")
+    assert thread.is_alive()
+    broker.close()
 
 
 def test_a_client_that_never_ends_its_headers_is_hung_up_on(front, monkeypatch):

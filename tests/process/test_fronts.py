@@ -1,7 +1,5 @@
 import ctypes
-import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +16,9 @@ from agent.host import privilege
         (["--settings", "{"], "error"),
         (["--settings", "{}"], "either --channel-fd"),
         (["--settings", '{"connect_timeout": "soon"}', "--channel-fd", "0"], "connect_timeout"),
-        (["--settings", "{}", "--channel-fd", "0", "--front", '["x"]'], "either --channel-fd"),
+        (["--settings", "{}", "--channel-fd", "0", "--link-fd", "0"], "either --channel-fd"),
         (["--settings", "{}", "--channel-fd", "99"], "99 is no socket"),
-        (["--settings", "{}", "--listen-fd", "99", "--front", "[1]"], "expected str"),
+        (["--settings", "{}", "--link-fd", "99"], "99 is no socket"),
     ],
 )
 def test_bad_arguments_are_told_in_a_sentence(arguments: list[str], why: str) -> None:
@@ -49,22 +47,6 @@ def test_the_launcher_says_what_could_not_be_started() -> None:
     argv = [sys.executable, "-m", "agent.host.launch", str(os.getpid()), str(os.geteuid()), "/no/such/program"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "the front was not started" in done.stderr
-
-
-def test_a_front_that_dies_at_once_is_restarted_with_patience() -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        argv = [sys.executable, "-m", "agent.host.broker", "--settings", "{}", "--listen-fd", str(listener.fileno())]
-        argv += ["--front", json.dumps([sys.executable, "-c", "raise SystemExit(7)"])]
-        broker = subprocess.Popen(argv, pass_fds=(listener.fileno(),), stderr=subprocess.PIPE, text=True)
-    assert broker.stderr is not None
-    lines = [broker.stderr.readline() for _ in range(3)]
-    broker.send_signal(signal.SIGTERM)
-    broker.communicate(timeout=5)
-    assert [line.rsplit("in ", 1)[1] for line in lines] == ["0.1 s\n", "0.2 s\n", "0.4 s\n"]
-    assert "ended with status 7" in lines[0]
-    assert broker.returncode == 0
 
 
 def test_what_forbids_dumps_cannot_be_dumped() -> None:

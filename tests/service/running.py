@@ -68,11 +68,11 @@ class Service:
         return found[0]
 
     def on_node(self, *argv: str, pod: Path | None = None) -> list[str]:
-        """The command line that runs `argv` where the broker lives: in the node's namespaces, or one of its pods' network."""
-        broker = self.pid_of("agent.host.broker")
-        own, nodes = (Path(f"/proc/{process}/ns/net").readlink() for process in ("self", broker))
+        """The command line that runs `argv` where kubereach lives: in the node's namespaces, or one of its pods' network."""
+        there = self.pid_of("agent.host.supervisor")
+        own, nodes = (Path(f"/proc/{process}/ns/net").readlink() for process in ("self", there))
         assert own != nodes, "that would be this machine's own network"
-        enter = ["nsenter", "-t", str(broker), *(() if IS_ROOT else ("-U", "--preserve-credentials")), "-m", "-n", "--"]
+        enter = ["nsenter", "-t", str(there), *(() if IS_ROOT else ("-U", "--preserve-credentials")), "-m", "-n", "--"]
         return [*enter, *(("nsenter", f"--net={pod}", "--") if pod else ()), *argv]
 
     def resident(self, module: str = "agent.api.front") -> int:
@@ -102,7 +102,7 @@ def serving(
         os.fdopen(seal(secrets), "rb") as sealed,
     ):
         port, kept = tcp.getsockname()[1], (tcp.fileno(), unix.fileno(), sealed.fileno())
-        argv = _broker(access, *kept, allow_fix=allow_fix)
+        argv = _serving(access, *kept, allow_fix=allow_fix)
         service = Service(0, port, path, log, "http" if insecure else "https")
         with _staged(incident, argv, kept, stderr.fileno(), group) as service.pid:
             for sock in (tcp, unix):
@@ -111,13 +111,14 @@ def serving(
             yield service
 
 
-def _broker(access: Access, tcp: int, unix: int, sealed: int, *, allow_fix: bool) -> list[str]:
+def _serving(access: Access, tcp: int, unix: int, sealed: int, *, allow_fix: bool) -> list[str]:
     chosen = Settings(node_name=NODE.name, cni_dirs=(str(CNI_DIR),), allow_fix=allow_fix, state_dir=str(STATE_DIR))
     settings = json.dumps(to_plain(chosen))
     front = [*PYTHON, "agent.api.front", "--settings", settings, "--access", json.dumps(to_plain(access))]
-    front += ["--secrets-fd", str(sealed), "--listen-fd", str(unix)]
-    argv = [*PYTHON, "agent.host.broker", "--settings", settings, "--listen-fd", str(tcp)]
-    return [*argv, "--keep-fd", str(unix), "--keep-fd", str(sealed), "--front", json.dumps(front)]
+    front += ["--secrets-fd", str(sealed), "--listen-fd", str(tcp), "--listen-fd", str(unix)]
+    broker = [*PYTHON, "agent.host.broker", "--settings", settings]
+    kept = [word for each in (tcp, unix, sealed) for word in ("--keep-fd", str(each))]
+    return [*PYTHON, "agent.host.supervisor", "--broker", json.dumps(broker), "--front", json.dumps(front), *kept]
 
 
 @contextlib.contextmanager

@@ -58,17 +58,17 @@ def service(tmp_path):
 
 def below(service):
     """Every process of the service by pid."""
-    parents, found = {pid: parent_of(pid) for pid in pids()}, {service.pid_of("agent.host.broker")}
+    parents, found = {pid: parent_of(pid) for pid in pids()}, {service.pid_of("agent.host.supervisor")}
     while grown := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= grown
     return found
 
 
 def footprint(service):
-    """Descriptors and threads of broker and front, and how many processes there are of each kind."""
+    """Descriptors and threads of the three that last, and how many processes there are of each kind."""
     held = {
         module: (len(list((process / "fd").iterdir())), len(list((process / "task").iterdir())))
-        for module in ("agent.host.broker", "agent.api.front")
+        for module in ("agent.host.supervisor", "agent.host.broker", "agent.api.front")
         for process in (Path(f"/proc/{service.pid_of(module)}"),)
     }
     return held, Counter(command_line(pid).split(" --")[0] for pid in below(service))

@@ -68,8 +68,13 @@ def test_other_users_are_refused_by_the_file_and_by_their_uid(service):
 
 
 def test_the_broker_listens_nowhere_that_anybody_could_reach(service):
-    """Its only way in is the socket pair that the front was born with."""
-    pid = service.pid_of("agent.host.broker")
+    """Its only way in is the socket pair that it and the front were handed."""
+    assert named_sockets(service.pid_of("agent.host.broker")) == set()
+    kept = named_sockets(service.pid_of("agent.host.supervisor"))
+    assert kept == {str(service.path)}  # for the front; it never accepts on it
+
+
+def named_sockets(pid):
     inodes = {
         match[1] for fd in Path(f"/proc/{pid}/fd").iterdir() if (match := re.match(r"socket:\[(\d+)\]", str(fd.readlink())))
     }
@@ -78,7 +83,7 @@ def test_the_broker_listens_nowhere_that_anybody_could_reach(service):
         words = line.split()
         if words[6] in inodes and len(words) > 7:
             named.add(words[7])
-    assert named <= {str(service.path)}  # what it keeps open for the front, and never accepts on
+    return named
 
 
 def test_the_front_holds_no_capability_and_is_nobody(service):
@@ -120,7 +125,7 @@ def test_a_token_appears_in_no_log_error_metric_or_command_line(service):
         assert CANARY not in answer.text
         assert CANARY not in str(answer.headers)
     assert CANARY not in service.log.read_text()
-    for module in ("agent.api.front", "agent.host.broker"):
+    for module in ("agent.api.front", "agent.host.broker", "agent.host.supervisor"):
         process = Path(f"/proc/{service.pid_of(module)}")
         assert CANARY.encode() not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 MUST_BE_NOUGHT = {
-    "restarts": ("fix lost", "pod stopped", "front with a capability", "residue"),
+    "restarts": ("fix lost", "pod stopped", "front with a capability", "front not kept", "residue"),
     "operators": ("more than one rule", "more than one id", "audit differs", "lost", "foreign rules changed"),
 }
 LABS = 4  # for each backend: they sleep most of the time
@@ -94,7 +94,7 @@ def held(backend: str) -> bool:
         )
         failed |= found
     runs = {
-        "restarts": in_lab("restarts", backend, 100, 20),
+        "restarts": in_lab("restarts", backend, 100, 20, 20),
         "operators": in_lab("operators", backend, 50, 50),
         "memory": in_lab("memory", backend, 100),
     }

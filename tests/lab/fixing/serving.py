@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.lab.commands import _broker
+from agent.lab.commands import _serving
 from agent.lab.topology import LAB
 from tests.lab.staged import await_that, command_line, parent_of, pids, runs
 
@@ -20,7 +20,7 @@ LOG = LAB / "serve.log"
 
 
 class Serving:
-    """A broker and its front on a socket that outlives them. `environment` is added to our own."""
+    """A supervisor, broker and front on a socket that outlives them. `environment` is added to our own."""
 
     def __init__(self, **environment: str) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -30,8 +30,8 @@ class Serving:
     def start(self) -> None:
         """Starts it; returns at once: who asks waits for the answer."""
         with LOG.open("ab") as log:
-            self._broker = subprocess.Popen(
-                _broker(self._listener, allow_fix=True),
+            self._supervisor = subprocess.Popen(
+                _serving(self._listener, allow_fix=True),
                 pass_fds=(self._listener.fileno(),),
                 stderr=log,
                 env=self._environment,
@@ -39,30 +39,30 @@ class Serving:
             )
 
     def end(self, number: int = signal.SIGTERM) -> float:
-        """Sends the broker a signal; the seconds until it and its front are gone."""
-        front, began = self.front(), time.monotonic()
-        self._broker.send_signal(number)
-        self._broker.wait(PATIENCE)
-        await_that(lambda: not is_alive(front), "the front outlives its broker", PATIENCE)
+        """Sends the supervisor a signal; the seconds until it, its broker and its front are gone."""
+        children, began = (self.broker(), self.front()), time.monotonic()
+        self._supervisor.send_signal(number)
+        self._supervisor.wait(PATIENCE)
+        await_that(lambda: not any(map(is_alive, children)), "broker or front outlives the supervisor", PATIENCE)
         return time.monotonic() - began
 
     def close(self) -> None:
         """Ends it for good."""
-        if self._broker.poll() is None:
+        if self._supervisor.poll() is None:
             self.end()
         self._listener.close()
 
     def front(self) -> int:
         """The pid of the front, once there is one."""
-        found: list[int] = []
+        return self._child("agent.api.front")
 
-        def look() -> bool:
-            mine = [pid for pid in pids() if parent_of(pid) == self._broker.pid]
-            found[:] = [pid for pid in mine if runs(command_line(pid), "agent.api.front")]
-            return bool(found)
+    def broker(self) -> int:
+        """The pid of the broker, once there is one."""
+        return self._child("agent.host.broker")
 
-        await_that(look, "there is no front", PATIENCE)
-        return found[0]
+    def kill_broker(self) -> None:
+        """Kills the broker alone."""
+        os.kill(self.broker(), signal.SIGKILL)
 
     def capabilities(self) -> int:
         """Those that the front could use, or ever get."""
@@ -72,9 +72,9 @@ class Serving:
         return max(int(each, 16) for each in sets)
 
     def family(self) -> list[int]:
-        """The broker and all below it."""
+        """The supervisor and all below it."""
         parents = {pid: parent_of(pid) for pid in pids()}
-        found = {self._broker.pid}
+        found = {self._supervisor.pid}
         while grown := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= grown
         return sorted(found)
@@ -96,6 +96,17 @@ class Serving:
         status, answer = self.ask(method, path, body)
         assert status < 300, (method, path, status, answer)
         return answer
+
+    def _child(self, module: str) -> int:
+        found: list[int] = []
+
+        def look() -> bool:
+            mine = [pid for pid in pids() if parent_of(pid) == self._supervisor.pid and is_alive(pid)]
+            found[:] = [pid for pid in mine if runs(command_line(pid), module)]
+            return bool(found)
+
+        await_that(look, f"there is no {module}", PATIENCE)
+        return found[0]
 
 
 def is_alive(pid: int) -> bool:

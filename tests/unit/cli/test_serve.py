@@ -1,5 +1,6 @@
-"""`serve`: a loopback socket, and a broker in this process's place."""
+"""`serve`: a loopback socket, and a supervisor in this process's place."""
 
+import itertools
 import json
 import os
 import socket
@@ -25,7 +26,7 @@ def executed(monkeypatch):
     calls = []
 
     def execute(path, argv):
-        fd = int(argv[argv.index("--listen-fd") + 1])
+        fd = int(value(front_of(argv), "--listen-fd"))
         with socket.socket(fileno=os.dup(fd)) as listener:
             calls.append((path, argv, os.get_inheritable(fd), listener.getsockname()))
 
@@ -58,17 +59,21 @@ def value(argv, flag):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_it_becomes_the_broker_with_a_listening_socket(run, executed, host):
+def test_it_becomes_the_supervisor_with_a_listening_socket(run, executed, host):
     result = run(*LOOPBACK, "--host", host, "--node-name", "w1")
     assert result.exit_code == 0
     ((path, argv, inheritable, address),) = executed
-    assert (path, argv[:4]) == (sys.executable, [sys.executable, "-P", "-m", "agent.host.broker"])
+    assert (path, argv[:4]) == (sys.executable, [sys.executable, "-P", "-m", "agent.host.supervisor"])
     assert inheritable
     assert address[0] in ("127.0.0.1", "::1")
     front = front_of(argv)
     assert from_plain(Access, json.loads(value(front, "--access"))) == Access(owner=os.geteuid(), insecure_loopback=True)
     assert front[:4] == [sys.executable, "-P", "-m", "agent.api.front"]
-    for command in (argv, front):
+    broker = json.loads(value(argv, "--broker"))
+    assert broker[:4] == [sys.executable, "-P", "-m", "agent.host.broker"]
+    kept = {word for flag, word in itertools.pairwise(argv) if flag == "--keep-fd"}
+    assert kept == {value(front, "--listen-fd"), value(front, "--secrets-fd")}
+    for command in (broker, front):
         assert from_plain(Settings, json.loads(command[command.index("--settings") + 1])) == Settings(node_name="w1")
     assert f":{address[1]}: everybody on this machine may do everything" in result.stderr
 

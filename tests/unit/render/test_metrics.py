@@ -54,3 +54,9 @@ def test_the_same_report_gives_the_same_bytes():
 def test_strange_bytes_in_a_name_do_not_end_the_scrape():
     strange = Report(node='a"\n\udcff', state=State.UNKNOWN, summary="", taken_at="2026-01-31T12:00:00Z", version="0")
     assert samples(strange)["kubereach_state", "unknown"] == 1
+
+
+def test_a_broker_that_is_gone_and_how_often_one_came_again_are_told() -> None:
+    said = metrics(None, {}, brokers=(False, 3)).decode().splitlines()
+    assert {"kubereach_broker_up 0.0", "kubereach_broker_restarts_total 3.0"} <= set(said)
+    assert "kubereach_broker" not in metrics(None, {}).decode()
