@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from agent.cli.failures import UnreadableError, say
 from agent.cli.options import with_fix_settings
 from agent.model.access import GROUP, SOCKET, Access, Secrets
 from agent.model.codec import to_plain
-from agent.model.settings import PORT, Settings
+from agent.model.settings import PORT, OnStop, Settings
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # A look costs a tenth of a second of a processor; more often than this is not watching but work.
@@ -47,6 +48,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each flag
     insecure_loopback: Annotated[
         bool, _option("--insecure-loopback", "Everybody on this machine may do everything, over plain HTTP on loopback.")
     ] = False,
+    on_stop: Annotated[
+        OnStop, _option("--on-stop", "Told to end: `keep` leaves live fixes to their leases, `revert` takes them out.")
+    ] = OnStop.KEEP,
     interval: Annotated[
         str, _option("--interval", "Look again every so often, such as 5m; a whole diagnosis when something changed.")
     ] = "",
@@ -78,7 +82,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each flag
         sys.stderr.flush()
         sealed = seal(secrets)
         opened.callback(os.close, sealed)
-        _become_supervisor(settings, access, listeners, sealed)
+        _become_supervisor(replace(settings, on_stop=on_stop), access, listeners, sealed)
 
 
 def _become_supervisor(settings: Settings, access: Access, listeners: Sequence[socket.socket], secrets: int) -> None:

@@ -19,15 +19,20 @@ from threading import Thread
 from agent.host import link, privilege, wire
 from agent.host.answers import Answers
 from agent.host.bell import Bell
+from agent.host.fixing import farewell
 from agent.host.workers import Workers
 from agent.model.codec import CodecError, from_plain
 from agent.model.settings import Settings
+
+# For fixes at an orderly end: the supervisor gives us two seconds at least, and workers have to be ended, too.
+_FAREWELL = 1.6
 
 
 class Broker:
     """The conversations of one broker process."""
 
     def __init__(self, settings: Settings, *, stays: bool = False) -> None:
+        self._settings = settings
         self._workers = Workers()
         self._answers = Answers(settings, self._workers, self.converse, stays=stays)
 
@@ -38,6 +43,11 @@ class Broker:
     def keep_fixes(self) -> None:
         """From now on ends fixes in time and takes out what is left of them, in a thread of its own."""
         Thread(target=self._answers.fixer.watch, name="fixes", daemon=True).start()
+
+    def part(self) -> None:
+        """What is to be done before an orderly end: fixes that shall not outlive it."""
+        if self._settings.allow_fix:
+            farewell.part(self._answers.fixer, self._settings.on_stop, _FAREWELL)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -87,6 +97,7 @@ def serve(settings: Settings, line: socket.socket) -> None:
         while True:
             select.select([bell.fileno(), line.fileno()], [], [])
             if bell.rang:
+                broker.part()
                 break
             conversation = link.take(line)
             if conversation is None:

@@ -16,7 +16,7 @@ from agent.model.access import Access
 from agent.model.codec import to_plain
 from agent.model.exitcode import ExitCode
 from agent.model.ruleset import Backend
-from agent.model.settings import Settings
+from agent.model.settings import OnStop, Settings
 
 _INTERRUPTED = 130  # as a shell tells it: 128 and SIGINT's number (POSIX 2.8.2)
 _BACKLOG = 128
@@ -87,13 +87,14 @@ def program(argv: Sequence[str]) -> list[str]:
     return command
 
 
-def _serving(listener: socket.socket, *, allow_fix: bool) -> list[str]:
+def _serving(listener: socket.socket, *, allow_fix: bool, on_stop: OnStop = OnStop.KEEP) -> list[str]:
     chosen = Settings(
         node_name=NODE.name,
         cni_dirs=(str(CNI_DIR),),
         etc_dirs=(str(ETC_DIR),),
         allow_fix=allow_fix,
         state_dir=str(STATE_DIR),
+        on_stop=on_stop,
     )
     settings = json.dumps(to_plain(chosen))
     access = json.dumps(to_plain(Access(owner=os.geteuid(), insecure_loopback=True)))

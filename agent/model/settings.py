@@ -1,6 +1,7 @@
 """What an operator can set. Everything has a default that works on a node outside any cluster."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 PORT = 10270
 KUBELET_PORT = 10250
@@ -16,6 +17,13 @@ class Extras:
     def cover(self, other: "Extras") -> bool:
         """Whether who gets these has what the other asks for."""
         return self.deep >= other.deep and self.phantom >= other.phantom
+
+
+class OnStop(StrEnum):
+    """What becomes of live fixes when `serve` is told to end. KEEP: the kernel ends them; REVERT: they are taken out."""
+
+    KEEP = "keep"
+    REVERT = "revert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +58,4 @@ class Settings:
     # How long a fix lives unless it is confirmed, and how long another program's xtables lock is waited for.
     trial: int = 60
     lock_wait: float = 5.0
+    on_stop: OnStop = OnStop.KEEP

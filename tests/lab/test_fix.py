@@ -73,6 +73,15 @@ def test_restarts_leave_a_fix_as_it_is(backend: str) -> None:
 
 @pytest.mark.timeout(PATIENCE)
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_told_to_end_it_takes_a_fix_out_where_that_is_asked(backend: str) -> None:
+    seen = in_lab("reverting", backend, 2, timeout=PATIENCE)
+    print(seen)
+    assert seen["ends"] == 2
+    assert as_it_has_to_be("reverting", seen), seen
+
+
+@pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_crowd_gets_one_rule_and_writers_lose_none(backend: str) -> None:
     seen = in_lab("operators", backend, 1, 20, timeout=PATIENCE)
     assert seen["rounds"] == 1

@@ -35,6 +35,7 @@ class Fixer:
         self._journal = Journal(settings.state_dir)
         self._sweep = Sweep(settings.lock_wait)
         self._woken = Event()
+        self._ending = False
 
     def ground(self, arguments: operations.GroundArguments) -> Ground:
         """What a plan rests on. Changes nothing, and needs no leave."""
@@ -52,6 +53,8 @@ class Fixer:
                 journal.note("refused", order.caller, order.id[:12], why=str(refusal), order=to_plain(order))
             raise
         with self._journal.held() as journal:
+            if self._ending:
+                raise FixRefused(operations.BUSY, "Refused: this kubereach is being ended. Its successor takes orders.")
             kept = self._sweep.run(journal)
             twin = next((fix for fix in kept.fixes if fix.live and _same(fix, order)), None)
             if twin is not None:
@@ -64,6 +67,10 @@ class Fixer:
                 raise
         self._woken.set()
         return fix
+
+    def refuse_more(self) -> None:
+        """From the next time that the journal is taken no rule is put in."""
+        self._ending = True
 
     def verified(self, arguments: operations.FixArguments) -> Fix:
         """A real connect got through: the trial runs. Raises `FixRefused`."""

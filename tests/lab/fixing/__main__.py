@@ -12,6 +12,7 @@ from typing import Any
 
 MUST_BE_NOUGHT = {
     "restarts": ("fix lost", "pod stopped", "front with a capability", "front not kept", "residue"),
+    "reverting": ("still open", "residue", "not told", "later than 5 s"),
     "operators": ("more than one rule", "more than one id", "audit differs", "lost", "foreign rules changed"),
 }
 LABS = 4  # for each backend: they sleep most of the time
@@ -95,6 +96,7 @@ def held(backend: str) -> bool:
         failed |= found
     runs = {
         "restarts": in_lab("restarts", backend, 100, 20, 20),
+        "reverting": in_lab("reverting", backend, 20),
         "operators": in_lab("operators", backend, 50, 50),
         "memory": in_lab("memory", backend, 100),
     }

@@ -21,8 +21,15 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "C4": ("a_restored_copy_is_dead_and_swept",),
     # The wall clock jumps.
     "C5": ("a_clock_that_is_set_ends_it", "the_set_ends_it_where_the_clock_does_not", "a_kernel_with_neither_is_refused"),
-    # SIGTERM with a fix alive: the rule stays to its end, and whoever starts next has the same fix. 20.
-    "C6": ("test_restarts_leave_a_fix_as_it_is",),
+    # SIGTERM with a fix alive: the rule stays to its end, and whoever starts next has the same fix; or it is taken out. 20.
+    "C6": (
+        "test_restarts_leave_a_fix_as_it_is",
+        "test_told_to_end_it_takes_a_fix_out_where_that_is_asked",
+        "told_to_end_fixes_stay_where_they_are_to_be_kept",
+        "told_to_end_fixes_are_taken_out_where_that_is_asked",
+        "told_to_end_what_only_we_would_end_is_taken_out_in_any_case",
+        "told_to_end_nothing_waits_for_what_cannot_be_taken_out",
+    ),
     # No room, or no leave, to write.
     "C7": (
         "a_full_disk_refuses_before_the_kernel_is_touched",
@@ -36,7 +43,11 @@ FAULTS: dict[str, tuple[str, ...]] = {
     # A pod with 100,000 rules of its own: 100 looks within the DaemonSet's memory.
     "C10": ("test_a_pod_with_many_rules_costs_the_node_nothing",),
     # The broker is killed: 100.
-    "C11": ("test_restarts_leave_a_fix_as_it_is",),
+    "C11": (
+        "test_restarts_leave_a_fix_as_it_is",
+        "a_broker_killed_before_a_fix_is_verified_leaves_it_to_its_trial",
+        "tests/service/test_killed_brokers.py::test_another_broker_answers_through_the_same_front_which_has_no_privilege",
+    ),
     # The same asked for by 100 at once: 50 rounds.
     "W1": (
         "two_operators_get_one_rule_and_one_fix",

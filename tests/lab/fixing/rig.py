@@ -70,12 +70,14 @@ def said(request: TwinRequest) -> TwinResult:
     return TwinResult(verdict=TwinVerdict.REJECT if request.insert is None else TwinVerdict.ACCEPT)
 
 
-def fixer(settings: Settings = SETTINGS, twin: Callable[[TwinRequest], TwinResult] | None = None) -> Fixer:
+def fixer(
+    settings: Settings = SETTINGS, twin: Callable[[TwinRequest], TwinResult] | None = None, *, stays: bool = False
+) -> Fixer:
     """The broker's fixer with its real eyes; where a twin is given, without the workers, whose start takes longest."""
     answers = Answers(settings, Workers(), lambda _: None)
     if twin is None:
         return answers.fixer
-    return Fixer(settings, Eyes(answers.node, Processes, answers.firewall, pod_route, twin))
+    return Fixer(settings, Eyes(answers.node, Processes, answers.firewall, pod_route, twin), stays=stays)
 
 
 def order(of: Fixer, backend: str, lease: int = 60, **more: object) -> Order:

@@ -13,6 +13,7 @@ from typing import Any
 
 from agent.lab.commands import _serving
 from agent.lab.topology import LAB
+from agent.model.settings import OnStop
 from tests.lab.staged import await_that, command_line, parent_of, pids, runs
 
 PATIENCE = 60.0
@@ -22,7 +23,8 @@ LOG = LAB / "serve.log"
 class Serving:
     """A supervisor, broker and front on a socket that outlives them. `environment` is added to our own."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, on_stop: OnStop = OnStop.KEEP, **environment: str) -> None:
+        self._on_stop = on_stop
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._environment = {**os.environ, **environment}
         self.start()
@@ -31,7 +33,7 @@ class Serving:
         """Starts it; returns at once: who asks waits for the answer."""
         with LOG.open("ab") as log:
             self._supervisor = subprocess.Popen(
-                _serving(self._listener, allow_fix=True),
+                _serving(self._listener, allow_fix=True, on_stop=self._on_stop),
                 pass_fds=(self._listener.fileno(),),
                 stderr=log,
                 env=self._environment,

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from agent.host.fixing import lease
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases import ends, guards, life, state, tools, writes
+from tests.lab.fixing.cases import ends, farewell, guards, life, state, tools, writes
 
 Case = Callable[[str], None]
 CASES: dict[str, Case] = {
     name.removeprefix("case_"): case
-    for group in (ends, guards, life, state, tools, writes)
+    for group in (ends, farewell, guards, life, state, tools, writes)
     for name, case in vars(group).items()
     if name.startswith("case_")
 }
