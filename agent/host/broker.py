@@ -26,6 +26,9 @@ from agent.model.settings import Settings
 
 # For fixes at an orderly end: the supervisor gives us two seconds at least, and workers have to be ended, too.
 _FAREWELL = 1.6
+# Templates import for half a second of a processor: one that takes a dead broker's place first answers who waits for it, and
+# a first one still has them before its front is there. A look that comes earlier starts them itself.
+_SETTLING = 0.4
 
 
 class Broker:
@@ -91,11 +94,14 @@ def serve(settings: Settings, line: socket.socket) -> None:
     """Serves the conversations that come over the link, until SIGTERM or SIGINT, or until the supervisor is gone."""
     with Bell() as bell:
         broker = Broker(settings, stays=True)
-        broker.warm()
+        pause: float | None = _SETTLING
         if settings.allow_fix:
             broker.keep_fixes()
         while True:
-            select.select([bell.fileno(), line.fileno()], [], [])
+            if not select.select([bell.fileno(), line.fileno()], [], [], pause)[0]:
+                broker.warm()
+                pause = None
+                continue
             if bell.rang:
                 broker.part()
                 break

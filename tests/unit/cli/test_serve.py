@@ -15,7 +15,7 @@ from agent.cli.doors import listen_unix, seal
 from agent.cli.failures import UnreadableError
 from agent.model.access import Access, Secrets
 from agent.model.codec import from_plain
-from agent.model.settings import Settings
+from agent.model.settings import OnStop, Settings
 
 CANARY = "canary-7f3b2d9a1c5e4f60"
 
@@ -171,6 +171,16 @@ def test_an_interval_in_words(run, executed):
     assert run(*LOOPBACK, "--interval", "5m").exit_code == 0
     ((_, argv, _, _),) = executed
     assert json.loads(value(front_of(argv), "--access"))["interval"] == 300
+
+
+@pytest.mark.parametrize("wish", list(OnStop))
+def test_what_becomes_of_fixes_at_the_end_is_the_brokers_to_know(run, executed, wish, monkeypatch):
+    monkeypatch.setenv("KUBEREACH_ON_STOP", wish)
+    assert run(*LOOPBACK).exit_code == 0
+    assert run(*LOOPBACK, "--on-stop", "revert").exit_code == 0
+    brokers = [json.loads(value(argv, "--broker")) for _, argv, _, _ in executed]
+    settings = [from_plain(Settings, json.loads(value(broker, "--settings"))) for broker in brokers]
+    assert [each.on_stop for each in settings] == [wish, OnStop.REVERT]
 
 
 def test_certificate_and_key_of_others_are_refused(run, executed, token, tmp_path):
