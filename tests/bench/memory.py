@@ -13,8 +13,8 @@ from tests.bench.world import World, staged
 # Reports are kept up to fifty, and libraries fill their own caches: what grows beyond is a leak.
 _SETTLED = 60
 _LOOKS = 3
-# Workers' templates end when nobody has asked for a minute; then the two lasting processes are alone.
-_QUIET, _PATIENCE = 2, 120.0
+# Workers' templates end when nobody has asked for a minute; then supervisor, broker and front are alone.
+_QUIET, _PATIENCE = 3, 120.0
 
 
 def measure(effort: Effort) -> Row:

@@ -1,4 +1,4 @@
-"""The measurements as JSON, and as the table of docs/performance.md. Pure but for the two files that it is about."""
+"""The measurements as JSON, as the table of docs/performance.md, and as README's three lines. Pure but for these files."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,27 @@ from tests.bench.machine import Machine
 from tests.bench.results import Claim, Row
 from tests.bench.sampling import Measure
 
-DOCS = Path(__file__).parents[2] / "docs"
+README = Path(__file__).parents[2] / "README.md"
+DOCS = README.parent / "docs"
 PAGE, DATA = DOCS / "performance.md", DOCS / "performance.json"
 BEGIN, END = "<!-- measured: written by `make bench` -->", "<!-- end of what was measured -->"
 _NOTHING = "No run on a quiet machine is kept yet; `make bench` writes its table here.\n"
+# What README quotes: each {} is the row and the subject that follow.
+_QUOTES = (
+    (
+        "A diagnosis over HTTP, with connects from two pods, two readings of the rules and the kernel's twin: {}; "
+        "blackbox_exporter's tcp probe, which explains nothing: {}; our answer of the last ten seconds: {}.",
+        (("P1", "kubereach"), ("P1", "blackbox_exporter"), ("P1", "kubereach, answer of the last 10 s")),
+    ),
+    (
+        "A packet explained offline through 100,000 rules: {} from process start, and at most {}.",
+        (("P5", "kubereach explain, 100k"), ("P5", "kubereach's peak")),
+    ),
+    (
+        "A service that watches every 30 s: {}; all of its processes while nobody asks: {} (PSS).",
+        (("P7", "kubereach, watching every 30 s"), ("P6", "kubereach, idle")),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +73,27 @@ def read(file: Path = DATA) -> Run | None:
 
 
 def write(run: Run) -> None:
-    """Both files. What people wrote around the table stays."""
+    """All three files. What people wrote around the table and the lines stays."""
     DATA.write_text(json.dumps(to_plain(run), indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), run), encoding="utf-8")
+    for file, body in ((PAGE, table(run)), (README, quotes(run))):
+        file.write_text(page_with(file.read_text(encoding="utf-8"), body), encoding="utf-8")
 
 
-def page_with(text: str, run: Run | None) -> str:
-    """The page with this run's table. Raises `ValueError` where it has no place for one."""
+def quotes(run: Run) -> str:
+    """README's three lines; one of which a number was not measured is left out."""
+    found = {(row.id, measure.subject): _spread(measure) for row in run.rows for measure in row.measures}
+    return "".join(
+        f"- {words.format(*(found[name] for name in names))}\n" for words, names in _QUOTES if found.keys() >= set(names)
+    )
+
+
+def page_with(text: str, body: str | None) -> str:
+    """A file's text with this between its marks. Raises `ValueError` where it has none."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no place between {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table(run) if run else _NOTHING}{END}{after}"
+    return f"{before}{BEGIN}\n{body or _NOTHING}{END}{after}"
 
 
 def worsened(old: Run, new: Run, by: float = 1 / 3) -> list[str]:
@@ -102,10 +128,14 @@ def _line(row: Row) -> str:
 
 def _measure(measure: Measure) -> str:
     if len(measure.values) == 1:
-        return f"{measure.subject}: {_number(measure.median)} {measure.unit}"
+        return f"{measure.subject}: {_spread(measure)}"
+    return f"{measure.subject}: {_spread(measure)}, n={len(measure.values)}, slowest {_number(measure.worst)}"
+
+
+def _spread(measure: Measure) -> str:
     low, high = map(_number, measure.quartiles)
-    spread = f"{_number(measure.median)} [{low}-{high}] {measure.unit}, n={len(measure.values)}"
-    return f"{measure.subject}: {spread}, slowest {_number(measure.worst)}"
+    between = "" if len(measure.values) == 1 else f" [{low}-{high}]"
+    return f"{_number(measure.median)}{between} {measure.unit}"
 
 
 def _claim(claim: Claim) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench import page
 from tests.bench.machine import Machine, refusal
-from tests.bench.page import BEGIN, END, Run, compared, merged, page_with, table, worsened
+from tests.bench.page import BEGIN, END, Run, compared, merged, page_with, quotes, table, worsened
 from tests.bench.results import Claim, Row
 from tests.bench.sampling import Measure
 
@@ -55,21 +55,31 @@ def test_a_busy_machine_is_refused() -> None:
 
 
 def test_only_the_place_for_the_table_changes() -> None:
-    found = page_with(f"before\n{BEGIN}\nold\n{END}\nafter\n", RUN)
+    found = page_with(f"before\n{BEGIN}\nold\n{END}\nafter\n", table(RUN))
     assert found == f"before\n{BEGIN}\n{table(RUN)}{END}\nafter\n"
     with pytest.raises(ValueError, match="no place"):
-        page_with("no table here", RUN)
+        page_with("no table here", table(RUN))
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path, monkeypatch) -> None:
     data, text = tmp_path / "performance.json", tmp_path / "performance.md"
-    text.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    readme = tmp_path / "README.md"
+    for file, name in ((text, "PAGE"), (readme, "README")):
+        file.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+        monkeypatch.setattr(page, name, file)
     monkeypatch.setattr(page, "DATA", data)
-    monkeypatch.setattr(page, "PAGE", text)
     run = replace(RUN, rows=(replace(ROW, claims=(RATIO, replace(RATIO, limit=None))), Row(id="P4", what="", lost=("why",))))
     page.write(run)
     assert page.read(data) == run
-    assert text.read_text() == page_with(f"before\n{BEGIN}\n{END}\nafter\n", run)
+    assert text.read_text() == page_with(f"before\n{BEGIN}\n{END}\nafter\n", table(run))
+    assert readme.read_text() == page_with(f"before\n{BEGIN}\n{END}\nafter\n", quotes(run))
+
+
+def test_readme_quotes_what_was_measured_with_its_spread() -> None:
+    measures = tuple(replace(OURS, subject=name) for name in ("kubereach explain, 100k", "kubereach's peak"))
+    offline = Row(id="P5", what="", measures=measures)
+    words = "A packet explained offline through 100,000 rules: 30 [20-40] ms from process start, and at most 30 [20-40] ms."
+    assert quotes(replace(RUN, rows=(ROW, offline))) == f"- {words}\n"
 
 
 def test_a_page_without_a_run_says_so() -> None:
@@ -96,5 +106,6 @@ def test_a_ratio_that_grew_by_more_than_a_third_is_found() -> None:
 
 def test_the_page_that_is_kept_is_of_the_run_that_is_kept() -> None:
     run = page.read()
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert text == page_with(text, run), "docs/performance.md was not written with docs/performance.json: run `make bench`"
+    for file, body in ((page.PAGE, table(run) if run else None), (page.README, quotes(run) if run else None)):
+        text = file.read_text(encoding="utf-8")
+        assert text == page_with(text, body), f"{file.name} was not written with docs/performance.json: run `make bench`"
