@@ -1,6 +1,7 @@
 """The guarded fix on stage: the incident from plan to expiry, every guard and fault, kills at random moments, other writers."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -24,8 +25,8 @@ FIX = shlex.join([*KUBEREACH, "fix"])
 
 @cache
 def labs() -> dict[tuple[str, int], Future[dict[str, str]]]:
-    """All of them at once: what they do most of the time is wait for a lease to end."""
-    pool = ThreadPoolExecutor(len(BACKENDS) * len(INCIDENTS))
+    """As many at once as there are processors: half of their time they wait for a lease to end."""
+    pool = ThreadPoolExecutor(os.cpu_count())
     found = {
         (backend, version): pool.submit(in_lab, "cases", backend, version=version, timeout=PATIENCE)
         for backend in BACKENDS

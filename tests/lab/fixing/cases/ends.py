@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agent.host.fixing import lease, sweep
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import count, refused, rules_alone
+from tests.lab.fixing.cases.setting import SHORT, count, refused, rules_alone
 
 
 def case_another_boot_ends_it(backend: str) -> None:
@@ -39,11 +39,11 @@ def case_the_set_ends_it_where_the_clock_does_not(backend: str) -> None:
     pod, fixer = rig.Pod(), rig.fixer(twin=rig.said)
     real, lease.stop_after = lease.stop_after, lambda moment, _seconds: int(moment.wall) + 7200
     try:
-        fixer.apply(rig.order(fixer, backend, 2))
+        fixer.apply(rig.order(fixer, backend, SHORT))
     finally:
         lease.stop_after = real
     assert pod.gets_through()
-    rig.until(time.time() + 3.2)
+    rig.until(time.time() + SHORT + 1.2)
     assert not pod.gets_through()
 
 
@@ -51,7 +51,7 @@ def case_without_ipset_the_stop_time_ends_it(backend: str) -> None:
     pod, fixer = rig.Pod(), rig.fixer(twin=rig.said)
     real, lease.create_set = lease.create_set, lambda *_: False
     try:
-        fix = fixer.apply(rig.order(fixer, backend, 2))
+        fix = fixer.apply(rig.order(fixer, backend, SHORT))
     finally:
         lease.create_set = real
     assert fix.set_name == ""

@@ -18,7 +18,7 @@ from agent.model.fix import Fix
 from agent.model.settings import OnStop
 from agent.model.twin import TwinRequest, TwinResult
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import refused
+from tests.lab.fixing.cases.setting import SHORT, refused
 from tests.lab.staged import await_that
 
 
@@ -107,7 +107,7 @@ def case_a_broker_killed_before_a_fix_is_verified_leaves_it_to_its_trial(backend
 
     def die() -> None:
         fixer = rig.fixer(twin=rig.said)
-        fix = fixer.apply(rig.order(fixer, backend, 3))
+        fix = fixer.apply(rig.order(fixer, backend, SHORT))
         os.write(writing, f"{fix.id} {fix.ends}".encode())
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -12,7 +12,7 @@ from agent.host import operations
 from agent.host.fixing import lease
 from agent.lab.topology import METRICS_SERVER, NODE, PEER, STATE_DIR, WEB
 from tests.lab.fixing import rig
-from tests.lab.fixing.cases.setting import by, refused
+from tests.lab.fixing.cases.setting import SHORT, by, refused
 
 PORTS = (
     *(10250, 22, 53, 80, 179, 443, 2379, 2380, 4443, 6443, 8080, 9100, 10248, 10249, 10251, 10255, 10256, 10257),
@@ -50,11 +50,11 @@ def case_an_accept_opens_ends_by_itself_and_leaves_nothing(backend: str) -> None
     pod, fixer, pristine = rig.Pod(), rig.fixer(), rig.rules_of(backend)
     assert not pod.gets_through()
     began = time.time()
-    fix = fixer.apply(rig.order(fixer, backend, 2))
+    fix = fixer.apply(rig.order(fixer, backend, SHORT))
     assert pod.gets_through()
     (rule,) = rig.ours(backend)
     assert rig.rules_of(backend).index(rule) == len(pristine) - 1
-    rig.until(time.time() + 3.1)  # with nobody of ours at work
+    rig.until(fix.ends + 1.1)  # with nobody of ours at work
     assert not pod.gets_through(), time.time() - began
     assert rig.ours(backend) == [rule]
     assert [str(item.state) for item in rig.fixer().sweep().fixes] == ["expired"]
@@ -65,7 +65,7 @@ def case_an_accept_opens_ends_by_itself_and_leaves_nothing(backend: str) -> None
 
 def case_confirm_extends_and_revert_ends(backend: str) -> None:
     pod, fixer, pristine = rig.Pod(), rig.fixer(twin=rig.said), rig.rules_of(backend)
-    fix = fixer.apply(rig.order(fixer, backend, 2))
+    fix = fixer.apply(rig.order(fixer, backend, SHORT))
     with refused("changed", "on trial"):
         fixer.confirm(operations.ConfirmArguments(fix.id, 60, "test"))  # nobody has tried it by a connect
     fixer.verified(by(fix.id))

@@ -13,6 +13,10 @@ def count(some: int, full: int) -> int:
     return full if os.environ.get("KUBEREACH_FULL") else some
 
 
+# Seconds: short enough to be waited for, and long enough that four labs on two busy processors look while it lasts.
+SHORT = 6
+
+
 @contextmanager
 def refused(kind: str, words: str = "") -> Iterator[None]:
     """What happens inside must be refused, for this reason."""
