@@ -18,6 +18,9 @@ _NAME = 32
 _LAYOUT = {4: (socket.AF_INET, socket.IPPROTO_IP, 90, 96), 6: (socket.AF_INET6, socket.IPPROTO_IPV6, 142, 152)}
 _COUNTERS = 16
 _NETLINK_NETFILTER, _NFT_MSG_NEWGEN, _NFT_MSG_GETGEN, _NFTA_GEN_ID = 12, (10 << 8) | 15, (10 << 8) | 16, 1
+# A table that grows or shrinks between the question for its size and that for its entries is not handed out (EAGAIN,
+# ip_tables.c: get_entries). Who writes without a pause changes it some hundred times a second.
+_ASKED_AGAIN = 50
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,10 +43,7 @@ def legacy(version: int, *, like: LegacyTable | None = None) -> LegacyTable:
     family, level, at_next, at_counters = _LAYOUT[version]
     try:
         with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
-            info = _getsockopt(sock, level, _GET_INFO, 84, b"")
-            (size,) = struct.unpack_from("=I", info, 80)
-            header = struct.pack(f"{_NAME}sI", b"filter", size)
-            data = _getsockopt(sock, level, _GET_ENTRIES, 40 + size, header)
+            data = _entries(sock, level)
     except OSError as error:
         raise HostError(f"the legacy filter table could not be read: {error.strerror or error}") from error
     if like is not None and len(like.data) == len(data):
@@ -86,6 +86,19 @@ def generation() -> int:
             return int(struct.unpack_from("!I", answer, offset + 4)[0])
         offset += max(4, (length + 3) & ~3)
     raise HostError("the kernel did not tell nft's generation")
+
+
+def _entries(sock: socket.socket, level: int) -> bytes:
+    asked = 0
+    while True:
+        info = _getsockopt(sock, level, _GET_INFO, 84, b"")
+        (size,) = struct.unpack_from("=I", info, 80)
+        try:
+            return _getsockopt(sock, level, _GET_ENTRIES, 40 + size, struct.pack(f"{_NAME}sI", b"filter", size))
+        except BlockingIOError:
+            asked += 1
+            if asked == _ASKED_AGAIN:
+                raise
 
 
 def _getsockopt(sock: socket.socket, level: int, option: int, size: int, start: bytes) -> bytes:

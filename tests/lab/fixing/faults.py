@@ -62,7 +62,11 @@ FAULTS: dict[str, tuple[str, ...]] = {
     # The chain changes between plan and apply: 1,000.
     "W4": ("a_change_after_the_plan_is_a_conflict", f"{UNIT}::test_a_change_since_the_plan_is_told_line_by_line"),
     # Another table changes all the time.
-    "W5": ("a_flapping_table_does_not_stop_it", "a_change_elsewhere_is_none"),
+    "W5": (
+        "a_flapping_table_does_not_stop_it",
+        "a_change_elsewhere_is_none",
+        "a_table_that_grows_and_shrinks_all_the_time_is_read",
+    ),
     # Somebody else holds iptables' lock.
     "W6": ("a_busy_lock_is_waited_for_and_then_told",),
     # How long we hold it.

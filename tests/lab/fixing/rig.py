@@ -120,8 +120,8 @@ def part(number: int) -> str:
 
 
 def pod_address(number: int) -> str:
-    """One address of the pods' network."""
-    return str(ip_network(FLOW.source)[number])
+    """One address of the pods' network, as a network of its own."""
+    return str(ip_network(ip_network(FLOW.source)[number]))
 
 
 def state_of(fix: Fix) -> str:

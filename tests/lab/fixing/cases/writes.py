@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.cli import live
-from agent.host.fixing import lease, lock
+from agent.host.fixing import lease, lock, snapshot
 from agent.host.probe import probe
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.settings import Settings
@@ -37,6 +37,20 @@ def case_a_change_elsewhere_is_none(backend: str) -> None:
     rig.iptables(backend, "-I", "FORWARD", "-p", "tcp", "--dport", "80", "-j", "ACCEPT")
     subprocess.run(["nft", "add", "table", "ip", "unrelated"], check=True)
     assert fixer.apply(made).state == "applied"
+
+
+def case_a_table_that_grows_and_shrinks_all_the_time_is_read(backend: str) -> None:
+    """Its size is asked for first, and the kernel hands out nothing where that is not its size any more."""
+    if backend == "nft":
+        return
+    rule = "FORWARD -p tcp --dport 80 -j ACCEPT"
+    loop = f"while :; do {rig.IPTABLES}-{backend} -w -A {rule}; {rig.IPTABLES}-{backend} -w -D {rule}; done"
+    with subprocess.Popen(["sh", "-c", loop]) as growing:
+        try:
+            sizes = {len(snapshot.legacy(rig.VERSION).data) for _ in range(20000)}
+        finally:
+            growing.kill()
+    assert len(sizes) == 2, sizes
 
 
 def case_a_flapping_table_does_not_stop_it(backend: str) -> None:
