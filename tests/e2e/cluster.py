@@ -28,9 +28,9 @@ def run(*argv: str, stdin: str = "", check: bool = True) -> str:
     return done.stdout if check else done.stdout + done.stderr
 
 
-def eventually(what: str, happens: Callable[[], Any]) -> Any:
+def eventually(what: str, happens: Callable[[], Any], patience: float = PATIENCE) -> Any:
     """What `happens` returns once that is true. A cluster converges; how long that takes is not what is tested."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while True:
         found = happens()
         if found:
