@@ -91,6 +91,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "programs_that_are_missing_are_named",
         "a_save_that_misbehaves_changes_nothing",
         "a_restore_that_misbehaves_changes_nothing",
+        "a_restore_that_hangs_in_its_write_keeps_nobody_waiting",
     ),
     # Nothing but the intended changes: 200 real connects, and the plan's 200 packets.
     "W15": (
