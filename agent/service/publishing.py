@@ -46,13 +46,15 @@ class Pace:
     """When what is due, in monotonic seconds, and what is known.
 
     `stored` is what the API holds as far as we know (`known`: it was read, and may be None for an object without a status yet);
-    `honoured` is the last wish for a look that was carried out; before `quiet_until` nothing is sent at all.
+    `told` is the state and the cause that the cluster heard of last, None before the object was read; `honoured` the last wish for
+    a look that was carried out; before `quiet_until` nothing is sent at all.
     """
 
     read_at: float
     write_at: float
     stored: Reach | None = None
     known: bool = False
+    told: tuple[str, str] | None = None
     honoured: str = ""
     failures: int = 0
     quiet_until: float = 0.0
@@ -110,7 +112,8 @@ class Publisher:
         if stored.requested not in ("", honoured) and self._look(True) is not None:
             honoured = stored.requested
         later = now + POLL * (0.5 + self._chance())
-        self.pace = replace(self.pace, stored=stored, known=True, honoured=honoured, read_at=later, failures=0)
+        told = self.pace.told or (stored.state, stored.cause)
+        self.pace = replace(self.pace, stored=stored, known=True, told=told, honoured=honoured, read_at=later, failures=0)
 
     def _write(self, now: float) -> None:
         due = now >= self.pace.write_at
@@ -119,15 +122,16 @@ class Publisher:
             if due:  # the next turn may find more; until then what the object says is as old as its lookTime
                 self.pace = replace(self.pace, write_at=now + PERIOD)
             return
-        same = (stored.state, stored.cause) == (found.state, found.cause)
+        answer = (found.state, found.cause)
+        same = (stored.state, stored.cause) == answer
         since = stored.transition_time if same and stored.transition_time else found.look_time
         found = replace(found, transition_time=since, honoured=self.pace.honoured)
-        if found.news == stored.news and not due:
-            return
-        self._store.put_status(found)
-        later = now + PERIOD if due else self.pace.write_at
-        self.pace = replace(self.pace, stored=found, write_at=later, failures=0)
-        if not same:
+        if found.news != stored.news or due:
+            self._store.put_status(found)
+            later = now + PERIOD if due else self.pace.write_at
+            self.pace = replace(self.pace, stored=found, write_at=later, failures=0)
+        if answer != self.pace.told:  # a write whose response was lost was one all the same, and nothing of it was told yet
+            self.pace = replace(self.pace, told=answer)
             self._tell(found)
 
     def _back_off(self, now: float, error: ClusterError) -> None:

@@ -34,6 +34,7 @@ class Api:
 
     def __init__(self, stored: Reach | None = None) -> None:
         self.stored, self.calls, self.error = stored, list[str](), None  # type: ignore[var-annotated]
+        self.loses_responses = False
 
     def get(self, node: str) -> Reach | None:
         self._called("get")
@@ -48,6 +49,8 @@ class Api:
         if self.stored is None:
             raise ClusterError("gone", 404)
         self.stored = replace(reach, requested=self.stored.requested)
+        if self.loses_responses:
+            raise ClusterError("timed out")
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
@@ -119,6 +122,21 @@ def test_a_change_is_written_at_once_and_told_once() -> None:
     assert stage.told == ["blocked"]
     assert stage.api.stored is not None
     assert (stage.api.stored.state, stage.api.stored.transition_time) == ("blocked", "T2")
+
+
+def test_a_transition_whose_write_was_done_but_never_answered_is_told_all_the_same() -> None:
+    stage = Stage(stored=FINE)
+    stage.after(SPREAD)
+    stage.api.loses_responses, stage.answer = True, BLOCKED
+    stage.after(1)
+    assert stage.publisher.problem == "timed out"
+    assert stage.told == []
+    stage.api.loses_responses = False
+    for _ in range(3):
+        stage.after(POLL * 2)
+    assert stage.api.stored is not None
+    assert stage.api.stored.state == "blocked"
+    assert stage.told == ["blocked"]
 
 
 def test_a_fix_is_news_but_no_transition() -> None:
