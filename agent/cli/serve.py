@@ -142,7 +142,9 @@ def _unix(given: str | None, *, needed: bool) -> list[socket.socket]:
 
 
 def _secrets(token_file: Path | None, certificate: Path | None, key: Path | None, names: Sequence[str]) -> Secrets:
-    from agent.api.tls import fingerprint, now, self_signed  # noqa: PLC0415 - a command that serves nothing needs no TLS
+    # A command that serves nothing needs no TLS.
+    from agent.api.own_certificate import now, self_signed  # noqa: PLC0415
+    from agent.api.tls import fingerprint  # noqa: PLC0415
 
     token = read_token(token_file) if token_file else ""
     if certificate and key:

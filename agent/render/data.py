@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import yaml
-
 from agent.model.codec import to_plain
 
 
@@ -19,4 +17,6 @@ def as_json(value: Any) -> str:
 
 def as_yaml(value: Any) -> str:
     """YAML in block style, ASCII for the same reason."""
+    import yaml  # noqa: PLC0415  half a megabyte that the service, which speaks JSON, need not keep
+
     return yaml.dump(to_plain(value), Dumper=yaml.SafeDumper, sort_keys=False, allow_unicode=False, width=120)

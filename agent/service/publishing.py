@@ -46,8 +46,8 @@ class Pace:
     """When what is due, in monotonic seconds, and what is known.
 
     `stored` is what the API holds as far as we know (`known`: it was read, and may be None for an object without a status yet);
-    `told` is the state and the cause that the cluster heard of last, None before the object was read; `honoured` the last wish for
-    a look that was carried out; before `quiet_until` nothing is sent at all.
+    `told` is the state and the cause that the cluster heard of last, None before the object was read; `honoured` is the last
+    wish for a look that was carried out; before `quiet_until` nothing is sent at all.
     """
 
     read_at: float

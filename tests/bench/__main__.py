@@ -6,17 +6,32 @@ else is told so and measures nothing, unless `--anyway` is said: then the table 
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from http.client import HTTPException
+from pathlib import Path
 
 from agent.lab.errors import LabError
-from tests.bench import applying, churn, concurrency, drop_path, incidents, machine, memory, open_path, readings, starting
+from agent.model.codec import to_plain
+from tests.bench import (
+    applying,
+    churn,
+    concurrency,
+    drop_path,
+    incidents,
+    kept_code,
+    machine,
+    memory,
+    open_path,
+    readings,
+    starting,
+)
 from tests.bench.idle import Idle
 from tests.bench.page import Run, compared, merged, ordered, read, table, worsened, write
 from tests.bench.results import SMALL, Effort, Measuring, NotMeasured, Row
@@ -53,6 +68,7 @@ def main() -> int:
         "--small", action="store_true", help="few repeats and small sizes, to see that it works; nothing is written"
     )
     parser.add_argument("--short", action="store_true", help="a few ratios against the kept ones; fails where one has worsened")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="write the run there as JSON, compare and keep nothing")
     asked = parser.parse_args()
     unknown = set(asked.rows) - {*ROWS, WATCHING, *PRINTED}
     if unknown:
@@ -65,7 +81,7 @@ def main() -> int:
         print(f"not measured: {busy} (--anyway measures all the same, not to be quoted)", file=sys.stderr)
         return 2
     kept = read()
-    if asked.short and (kept is None or kept.not_quotable):
+    if asked.short and not asked.into and (kept is None or kept.not_quotable):
         print("nothing to compare with: no run that may be quoted is kept", file=sys.stderr)
         return 2
     names = asked.rows or (SHORT if asked.short else [*ROWS, WATCHING])
@@ -73,9 +89,12 @@ def main() -> int:
     why = busy or ("sizes and repeats are small" if asked.small else "")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends it ends its labs with it
     run = Run(machine=here, rounds=effort.rounds, not_quotable=why, rows=_measure(names, effort))
+    if asked.into:
+        asked.into.write_text(json.dumps(to_plain(run)), encoding="utf-8")
+        return 0
     print(table(run))
     if asked.short and kept:
-        return _compare(kept, run)
+        return _compare(kept, run, lambda: replace(run, rows=_measure(names, effort)))
     if not asked.small and not set(names) & set(PRINTED):
         _keep(kept, run, complete=not asked.rows)
     return 1 if any(not row.measures for row in run.rows) else 0
@@ -121,12 +140,21 @@ def _keep(old: Run | None, run: Run, *, complete: bool) -> None:
         print("not written: the kept run is of another commit or worth; `make bench` measures all rows", file=sys.stderr)
 
 
-def _compare(old: Run, new: Run) -> int:
+def _compare(old: Run, new: Run, again: Callable[[], Run]) -> int:
+    """What is worse than it was is measured again, after the kept code on this machine."""
     if not compared(old, new):
         print("nothing to compare with: the kept run has none of these ratios", file=sys.stderr)
         return 2
-    found = worsened(old, new)
-    print("\n".join(found) or f"{compared(old, new)} ratios are no more than a third worse than in docs/performance.json")
+    found, against = worsened(old, new), "in docs/performance.json"
+    if found:
+        print("\n".join(found))
+        try:
+            then = kept_code.measure(old.machine.commit, [row.id for row in new.rows])
+        except NotMeasured as error:
+            print(f"nothing says whether that is the machine: {error}")
+            return 1
+        found, against = worsened(then, again()), f"for the code of {old.machine.commit}, here and now"
+    print("\n".join(found) or f"{compared(old, new)} ratios are no more than a third worse than {against}")
     return 1 if found else 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from agent.api.tls import now, self_signed
+from agent.api.own_certificate import now, self_signed
 from agent.cli.doors import listen_unix, seal
 from agent.lab.topology import CNI_DIR, NODE, STATE_DIR
 from agent.model.access import Access, Secrets

@@ -8,10 +8,9 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from typing import TYPE_CHECKING, Any
 
 from agent.model.explanation import Verdict
 from agent.model.fix import Fixes
@@ -22,6 +21,9 @@ from agent.render.clean import clean
 from agent.render.page.rules import show_chains
 from agent.render.page.way import Mark, draw_way
 from agent.render.text import report as as_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +59,6 @@ _WORDS = {
     Mark.UNSURE: "not sure",
     Mark.UNREACHED: "not reached",
 }
-_ENVIRONMENT = Environment(
-    loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-_ENVIRONMENT.filters["clean"] = clean
 
 
 def render(
@@ -74,7 +72,8 @@ def render(
 
     `fixes` are those that are known, None where the node is asked for none.
     """
-    return _ENVIRONMENT.get_template("report.html").render(
+    return _filled(
+        "report.html",
         report=report,
         cause=report.cause,
         way=draw_way(report),
@@ -84,18 +83,31 @@ def render(
         fixes=fixes,
         mendable=_is_mendable(report),
         text=as_text(report),
-        style=Markup(_STYLE),  # noqa: S704  our own file
-        script=Markup(_SCRIPT),  # noqa: S704  our own file
     )
 
 
 def lock(detail: str) -> str:
     """The document for whoever came without a token, or with one that is nobody's; `detail` is the sentence that says so."""
-    return _ENVIRONMENT.get_template("locked.html").render(
-        detail=detail,
-        style=Markup(_STYLE),  # noqa: S704  our own file
-        script=Markup(_SCRIPT),  # noqa: S704  our own file
+    return _filled("locked.html", detail=detail)
+
+
+def _filled(template: str, **values: Any) -> str:
+    from markupsafe import Markup  # noqa: PLC0415  as jinja2
+
+    own = {"style": Markup(_STYLE), "script": Markup(_SCRIPT)}  # noqa: S704  our own files
+    return _environment().get_template(template).render(**own, **values)
+
+
+@cache
+def _environment() -> "Environment":
+    # 2 MiB that a node whose page nobody opens does not keep.
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415
+
+    found = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    found.filters["clean"] = clean
+    return found
 
 
 def _is_mendable(report: Report) -> bool:

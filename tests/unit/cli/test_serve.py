@@ -10,7 +10,8 @@ from hashlib import sha256
 import pytest
 
 import agent.cli.serve as serve_module
-from agent.api.tls import fingerprint, now, self_signed
+from agent.api.own_certificate import now, self_signed
+from agent.api.tls import fingerprint
 from agent.cli.doors import listen_unix, seal
 from agent.cli.failures import UnreadableError
 from agent.model.access import Access, Secrets
