@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from agent.analysis.diagnosis.diagnose import analyse
 from agent.cli import live
 from agent.cli.failures import UnreadableError, say
 from agent.cli.options import Format, Output, with_settings
@@ -26,7 +25,6 @@ from agent.model.report import Report, State, Word
 from agent.model.settings import Settings
 from agent.render import text
 from agent.render.clean import clean
-from agent.render.observations import observations
 
 # node-problem-detector cuts a plugin's message at this length (its max_output_length, 80 by default).
 BRIEF = 80
@@ -71,7 +69,7 @@ def diagnose(  # noqa: PLR0913, PLR0917 - one for each option
     except HostError as error:  # the plugin protocol knows standard output and "any other code" only
         typer.echo(_cut(f"unknown: {error}"))
         raise typer.Exit(ExitCode.BLIND) from error
-    report = analyse(capture)
+    report = _analysed(capture)
     typer.echo(_cut(_brief(report)))
     raise typer.Exit(_code(capture, report))
 
@@ -145,7 +143,9 @@ def _progress(stage: Stage) -> None:
 
 
 def _finish(capture: Capture, output: Format, *, debug: bool = False) -> None:
-    report = analyse(capture)
+    from agent.render.observations import observations  # noqa: PLC0415  as `_analysed`
+
+    report = _analysed(capture)
     seen = f"\n{observations(capture)}" if debug else ""
     show(report, output, lambda wide: text.report(report, wide=wide) + seen)
     raise typer.Exit(_code(capture, report))
@@ -157,6 +157,13 @@ def _code(capture: Capture, report: Report) -> ExitCode:
     tried = any(result.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE) for result in capture.probes)
     blind = report.state is State.UNKNOWN and not read and not tried
     return ExitCode.BLIND if blind else ExitCode.of(report.state)
+
+
+def _analysed(capture: Capture) -> Report:
+    # Not imported before the broker is started: see `agent.cli.live`.
+    from agent.analysis.diagnosis.diagnose import analyse  # noqa: PLC0415
+
+    return analyse(capture)
 
 
 def _brief(report: Report) -> str:

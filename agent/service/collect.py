@@ -5,7 +5,6 @@ that a counter that rose there has one suspect. What could not be had becomes a 
 is gone ends the look.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,9 +18,6 @@ from agent.analysis.diagnosis.scrape import read_scrape
 from agent.analysis.diagnosis.twin_plan import plan_twin
 from agent.analysis.diagnosis.vantages import prefer
 from agent.analysis.path.reach import Asked
-from agent.cluster.node import read_node
-from agent.host.probe import probe
-from agent.host.resolver import ask
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes
 from agent.model.evidence import Counters, NodeEvidence
 from agent.model.identity import Identity
@@ -33,23 +29,14 @@ from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
 from agent.service.asking import Asking, Progress
 from agent.service.clock import Clock
-from agent.service.host import Asker, BrokerGone, Host, HostError, NamespaceGone, NodeReader, Prober
+from agent.service.host import BrokerGone, Host, HostError, NamespaceGone
 from agent.service.reading import read_again, read_for
 from agent.service.scraping import Scraping, hold_certificate
+from agent.service.senses import Senses
 
 # Five reads at the start, of which the legacy chain may last until the end, beside the twin and two probes.
 # Up to 22 probes of neighbours, each of which may wait for its timeout; a pool makes threads only as they are needed.
 _THREADS = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Senses:
-    """What a look uses beside the host: how a connect is made, how Kubernetes is asked, how time passes. Tests give others."""
-
-    probe: Prober = probe
-    read_node: NodeReader = read_node
-    ask: Asker = ask
-    pause: Callable[[float], None] = time.sleep
 
 
 _SENSES = Senses()

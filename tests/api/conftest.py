@@ -14,10 +14,11 @@ from agent.model.preflight import Check
 from agent.model.report import Finding, Report, Severity, State
 from agent.model.settings import Extras, Settings
 from agent.service.clock import SystemClock
-from agent.service.collect import Senses, collect
+from agent.service.collect import collect
 from agent.service.diagnoses import Diagnoses
 from agent.service.fake import FakeHost
 from agent.service.fixes import Fixing
+from agent.service.senses import Senses
 from tests.unit import conftest as unit
 
 capture = unit.capture  # the same node as in the unit tests

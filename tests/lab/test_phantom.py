@@ -16,7 +16,8 @@ from agent.model.phantom import PhantomRequest
 from agent.model.report import State
 from agent.model.settings import Settings
 from agent.service.clock import SystemClock
-from agent.service.collect import Senses, collect
+from agent.service.collect import collect
+from agent.service.senses import Senses
 from tests.lab.program import inside, sh
 
 pytestmark = pytest.mark.lab

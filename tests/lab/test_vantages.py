@@ -19,7 +19,8 @@ from agent.model.probe import Outcome, ProbeRequest, Vantage
 from agent.model.report import State
 from agent.model.settings import Settings
 from agent.service.clock import SystemClock
-from agent.service.collect import Senses, collect, probe_only
+from agent.service.collect import collect, probe_only
+from agent.service.senses import Senses
 from tests.lab.program import inside, sh
 
 pytestmark = pytest.mark.lab

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 from agent.cli import live
 from agent.cli.app import app
 from agent.model.preflight import Check
-from agent.service.collect import Senses
 from agent.service.fake import FakeHost
+from agent.service.senses import Senses
 
 COMMAND = typer.main.get_command(app)
 

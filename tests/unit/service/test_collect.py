@@ -10,9 +10,10 @@ from agent.model.settings import Settings
 from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinResult, TwinVerdict
 from agent.service.clock import SystemClock
-from agent.service.collect import Senses, collect, probe_only
+from agent.service.collect import collect, probe_only
 from agent.service.fake import FakeHost
 from agent.service.host import BrokerGone, HostError, NamespaceGone
+from agent.service.senses import Senses
 
 CLOCK = SystemClock()
 
