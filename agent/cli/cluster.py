@@ -76,10 +76,10 @@ def matrix(  # noqa: PLR0913, PLR0917 - a flag each
     """Node by node: whose pods reach whose kubelet."""
     found = build_matrix(*_answers(source, context, namespace, parallel, patience))
     show(found, output, lambda _: text.matrix(found))
-    if found.failures:
-        raise typer.Exit(ExitCode.BLIND)
     if any(cell.outcome != "open" for cell in found.cells):
         raise typer.Exit(ExitCode.PROBLEM)
+    if found.failures:
+        raise typer.Exit(ExitCode.BLIND)
 
 
 @cluster.command()
@@ -164,8 +164,8 @@ def _progress(answer: Reach | None, node: str, ended: int, total: int) -> None:
 
 
 def _code(states: Sequence[str], total: int, failures: Mapping[str, str] | None = None) -> ExitCode:
+    if {"blocked", "degraded"} & set(states):
+        return ExitCode.PROBLEM  # whoever else was silent: a problem that is found is one
     if failures:
         return ExitCode.BLIND
-    if {"blocked", "degraded"} & set(states):
-        return ExitCode.PROBLEM
     return ExitCode.UNDECIDED if (states and states[0] in ("unknown", "")) or not total else ExitCode.FINE

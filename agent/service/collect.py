@@ -7,19 +7,20 @@ is gone ends the look.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from dataclasses import replace
 
 from agent import __version__
 from agent.analysis.diagnosis.asked import packets_asked
+from agent.analysis.diagnosis.counted import is_counted_as_stopped
 from agent.analysis.diagnosis.identify import identify
+from agent.analysis.diagnosis.packets import pod_packet
 from agent.analysis.diagnosis.plan import plan_probes
 from agent.analysis.diagnosis.scrape import read_scrape
 from agent.analysis.diagnosis.twin_plan import plan_twin
 from agent.analysis.diagnosis.vantages import prefer
 from agent.analysis.path.reach import Asked
 from agent.model.capture import Capture, Firewall, LegacyChain, Node, NodeObject, PodRoute, Problem, Processes
-from agent.model.evidence import Counters, NodeEvidence
+from agent.model.evidence import NodeEvidence
 from agent.model.identity import Identity
 from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
@@ -27,9 +28,10 @@ from agent.model.scrape import NameLookup, PodFiles
 from agent.model.settings import Settings
 from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TwinRequest, TwinResult
-from agent.service.asking import Asking, Progress
+from agent.service.asking import Progress
 from agent.service.clock import Clock
-from agent.service.host import BrokerGone, Host, HostError, NamespaceGone
+from agent.service.connecting import Connecting
+from agent.service.host import BrokerGone, Host, HostError
 from agent.service.reading import read_again, read_for
 from agent.service.scraping import Scraping, hold_certificate
 from agent.service.senses import Senses
@@ -37,8 +39,6 @@ from agent.service.senses import Senses
 # Five reads at the start, of which the legacy chain may last until the end, beside the twin and two probes.
 # Up to 22 probes of neighbours, each of which may wait for its timeout; a pool makes threads only as they are needed.
 _THREADS = 24
-
-
 _SENSES = Senses()
 
 
@@ -69,22 +69,11 @@ def probe_only(
         return tuple(pool.map(look.probe, requests)), tuple(look.problems)
 
 
-@dataclass(frozen=True, slots=True)
-class _FirstPod:
-    """The first pod that was there to be tried (`request`), the connects until then, and what was read around its own."""
-
-    request: ProbeRequest | None = None
-    results: tuple[ProbeResult, ...] = ()
-    counters: tuple[Counters, ...] = ()
-    firewall: Firewall | None = None
-
-
-class _Look(Asking):
+class _Look(Connecting):
     """A look under way."""
 
     def __init__(self, host: Host, settings: Settings, clock: Clock, progress: Progress | None, senses: Senses) -> None:
-        super().__init__(clock, progress)
-        self.host, self.settings, self.senses = host, settings, senses
+        super().__init__(host, settings, clock, progress, senses)
         self.phantom: Phantom | None = None
         self._haunted = False  # there is a phantom, or there may be one
 
@@ -109,20 +98,32 @@ class _Look(Asking):
         first = self._in_part(surveyed, asked)
         request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
         twin = pool.submit(self._twin, request)
-        alone = self._first_pod(pool, [request for request in requests if request.vantage is Vantage.POD])
+
+        def read() -> Firewall | None:
+            return self.asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
+
+        def stops(pod: ProbeRequest, between: Firewall) -> bool:
+            to_come = ProbeResult(request=pod, outcome=Outcome.NOT_TRIED)
+            packet = pod_packet(node.result(), pod_routes, identity, to_come)
+            return packet is not None and is_counted_as_stopped(first, between, packet)
+
+        of_pods = [request for request in requests if request.vantage is Vantage.POD]
+        alone = self.first_pod(pool, of_pods, first, read, stops)
         kubelet = identity.kubelet.pid if identity.kubelet else None
         # It sends nothing, so that no counter that is read meanwhile moves by it.
         evidence = pool.submit(self._evidence, alone.request, kubelet) if alone.request else None
-        between = self._between(first, asked) if alone.request else None
+        if alone.request and alone.between is None:
+            alone = replace(alone, between=read())
         deep = pool.submit(self._deep, alone.request) if alone.request and self.settings.deep else None
         # After the first pod's probe, whose counters a question to a name server would move, too.
         scraping = pool.submit(self._scraping, identity, processes.result(), node_object.result())
-        tried = {result.request for result in alone.results}
+        tried = {request for request, _ in alone.connects}
         others = tuple(pool.map(self.probe, [request for request in requests if request not in tried]))
+        alone, results = alone.ended()
         pod_files, name_lookup = scraping.result()
         legacy_chain = legacy.result()
         twin.result()
-        probes = alone.results + others
+        probes = results + others
         traced = deep.result() if deep else None
         seen = evidence.result() if evidence else None
         self.end_phantom()
@@ -134,7 +135,7 @@ class _Look(Asking):
             node=node.result(),
             processes=processes.result(),
             before=first,
-            between=between,
+            between=alone.between,
             node_object=node_object.result(),
             legacy_chain=legacy_chain,
             pod_routes=pod_routes,
@@ -181,53 +182,6 @@ class _Look(Asking):
         if ended.problem:
             self.problems.append(Problem(what="phantom pod", why=ended.problem))
 
-    def probe(self, request: ProbeRequest) -> ProbeResult:
-        """The connect, or the reason why there was none, as a result."""
-        return self.timed(f"probe {request.vantage.value}", lambda: self._probe(request))
-
-    def _first_pod(self, pool: ThreadPoolExecutor, requests: Sequence[ProbeRequest]) -> _FirstPod:
-        """The first pod's connect, alone and between two readings of counters; where it is gone meanwhile, the next one's."""
-        first = _FirstPod()
-        for request in (item for item in requests if item.target == requests[0].target):
-            firewall = pool.submit(self._pod_firewall, request)  # to read rules moves no counter either
-            before = self._counters(request)
-            result = self.probe(request)
-            counted = tuple(filter(None, (before, self._counters(request))))
-            first = _FirstPod(request, (*first.results, result), counted, firewall.result())
-            if result.outcome is not Outcome.POD_GONE:
-                break
-        return first
-
-    def _probe(self, request: ProbeRequest) -> ProbeResult:
-        if request.after:
-            self.senses.pause(request.after)
-        try:
-            with self.host.socket(request.namespace, ip_address(request.target).version) as sock:
-                result = self.senses.probe(request, sock, self.settings)
-        except NamespaceGone as error:
-            return ProbeResult(request=request, outcome=Outcome.POD_GONE, detail=str(error))
-        except BrokerGone:
-            raise
-        except HostError as error:
-            self.problems.append(Problem(what=f"the {request.vantage.value}'s probe", why=str(error)))
-            return ProbeResult(request=request, outcome=Outcome.NOT_TRIED, detail=str(error))
-        return self._or_gone(result)
-
-    def _or_gone(self, result: ProbeResult) -> ProbeResult:
-        """A pod that died under its probe has told nothing of the way: its routes and its cable went with it."""
-        request = result.request
-        if not request.namespace or result.outcome is Outcome.OPEN:
-            return result
-        try:
-            self.host.socket(request.namespace, ip_address(request.target).version).close()
-        except NamespaceGone as error:
-            return replace(result, outcome=Outcome.POD_GONE, detail=f"it ended during the probe: {error}")
-        except BrokerGone:
-            raise
-        except HostError:  # whether it is there could not be asked; what the connect met stands
-            return result
-        return result
-
     def _firewall(self, name: str, ask: Callable[[], Firewall]) -> Firewall:
         # The problem stands in the reading itself too: an empty firewall must never look like one that accepts.
         return self.asked(name, ask, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
@@ -262,17 +216,8 @@ class _Look(Asking):
             return survey
         return self._firewall("chains before", lambda: read_for(self.host, asked, survey))
 
-    def _between(self, first: Firewall, asked: Sequence[Asked]) -> Firewall | None:
-        return self.asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
-
-    def _counters(self, pod: ProbeRequest) -> Counters | None:
-        return self.asked_of_pod("counters", lambda: self.host.counters(pod.namespace, pod.port))
-
     def _evidence(self, pod: ProbeRequest, kubelet: int | None) -> NodeEvidence | None:
         return self.asked_of_pod("evidence", lambda: self.host.evidence(pod, kubelet))
-
-    def _pod_firewall(self, pod: ProbeRequest) -> Firewall | None:
-        return self.asked_of_pod("pod firewall", lambda: self.host.pod_firewall(pod.namespace))
 
     def _scraping(
         self, identity: Identity, processes: Processes, node_object: NodeObject | None

@@ -94,7 +94,7 @@ def main() -> int:
         return 0
     print(table(run))
     if asked.short and kept:
-        return _compare(kept, run, lambda: replace(run, rows=_measure(names, effort)))
+        return compare(kept, run, lambda: replace(run, rows=_measure(names, effort)))
     if not asked.small and not set(names) & set(PRINTED):
         _keep(kept, run, complete=not asked.rows)
     return 1 if any(not row.measures for row in run.rows) else 0
@@ -140,7 +140,7 @@ def _keep(old: Run | None, run: Run, *, complete: bool) -> None:
         print("not written: the kept run is of another commit or worth; `make bench` measures all rows", file=sys.stderr)
 
 
-def _compare(old: Run, new: Run, again: Callable[[], Run]) -> int:
+def compare(old: Run, new: Run, again: Callable[[], Run]) -> int:
     """What is worse than it was is measured again, after the kept code on this machine."""
     if not compared(old, new):
         print("nothing to compare with: the kept run has none of these ratios", file=sys.stderr)

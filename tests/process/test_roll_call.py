@@ -123,13 +123,19 @@ def test_one_that_does_not_answer_is_a_line_and_the_others_are_told(api):
     api.nodes.append("w3")
     del api.containers["kubereach-w2"]
     done = ask("report")
-    assert done.exit_code == ExitCode.BLIND
+    assert done.exit_code == ExitCode.PROBLEM
     assert "1 of 1 nodes is stopped (w1)" in done.stdout
     assert "2 more gave no answer." in done.stdout
     lines = done.stdout.splitlines()
     at = next(number for number, line in enumerate(lines) if line.split() == ["NODE", "NO", "ANSWER"])
     assert lines[at + 1].startswith("w2    exec in pod kubereach/kubereach-w2 failed: ")
     assert lines[at + 2] == "w3    no agent runs there."
+
+
+@pytest.mark.parametrize("command", ["report", "run", "matrix"])
+def test_where_one_is_silent_and_no_other_is_in_trouble_the_look_was_not_whole(api, command):
+    del api.containers["kubereach-w1"]
+    assert ask(command).exit_code == ExitCode.BLIND
 
 
 def test_a_run_asks_for_a_look_first_and_names_may_be_given(api):
@@ -146,7 +152,7 @@ def test_a_run_asks_for_a_look_first_and_names_may_be_given(api):
 def test_a_matrix_says_who_is_missing(api):
     api.pods.pop()
     done = ask("matrix")
-    assert done.exit_code == ExitCode.BLIND
+    assert done.exit_code == ExitCode.PROBLEM
     assert done.stdout.splitlines() == [
         "FROM \\ TO  w1",
         "w1         host-prohibited",
