@@ -1,6 +1,5 @@
 """`make bench-short`: when a ratio that is worse than the kept one fails, and when it is the machine's doing."""
 
-
 import pytest
 
 from tests.bench import __main__ as bench
