@@ -2,23 +2,25 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from ipaddress import ip_address
 from typing import Any
 
-from agent.host import evidence, firewall, namespaces, node, operations, pod_firewall, preflight
+from agent.host import evidence, firewall, in_parts, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
 from agent.host.fixing.fixer import Fixer
 from agent.host.fixing.opening import Eyes
+from agent.host.in_parts import Held
 from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
-from agent.host.readings import Readings
+from agent.host.readings import KnownParts, Readings
 from agent.host.trials import Trial, Trials
 from agent.host.workers import IPTC, PROCESSES, TRACE, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
 from agent.model.codec import CodecError, from_plain, to_plain
 from agent.model.evidence import NodeEvidence
+from agent.model.outline import Part
 from agent.model.settings import Settings
 from agent.model.trace import DeepTrace, TraceRequest
 from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
@@ -26,6 +28,7 @@ from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 # Seconds: a worker has five for everything.
 _TRACED = 2.0
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_PARTS = 400
 _KINDS = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
 
 
@@ -51,7 +54,8 @@ class Answers:
         self._trials = Trials()
         self._files = PodFileReader()
         self._phantoms = Keeper(settings)
-        eyes = Eyes(self.node, self.processes, self.firewall, node.pod_route, self.twin)
+        self._parts_known = KnownParts()
+        eyes = Eyes(self.node, self.processes, self._rules, node.pod_route, self.twin)
         self.fixer = Fixer(settings, eyes, stays=stays)
         self._operations: dict[str, Callable[[Any], Any]] = {
             "hello": lambda _: operations.Hello(operations.PROTOCOL, os.getpid()),
@@ -61,6 +65,7 @@ class Answers:
             "firewall": lambda _: self.firewall(),
             "survey": self._survey,
             "parts": self._parts,
+            "hold": lambda arguments: operations.Name(self._hold(arguments.parts).digest()),
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
@@ -125,18 +130,27 @@ class Answers:
     def firewall(self) -> Firewall:
         """Read now, and kept for the twin."""
         found = firewall.capture()
-        self._readings.keep(found)
+        self._readings.keep(Held(found))
         return found
+
+    def _rules(self, parts: Sequence[Part]) -> Firewall:
+        """All of them; where parts are named, these and what is around them. Kept for the twin."""
+        return self._hold(parts) if parts else self.firewall()
+
+    def _hold(self, parts: Sequence[Part]) -> Firewall:
+        held = in_parts.hold(parts, self._parts_known.recall)
+        self._readings.keep(held)
+        return held.firewall
 
     def _survey(self, _: operations.Nothing) -> Firewall:
         self.warm()  # a look asks this first; what ended since the last one is needed again soon. A watch does not ask it
         found = firewall.survey()
         if found.outline is None:
-            self._readings.keep(found)
+            self._readings.keep(Held(found))
         return found
 
     def _parts(self, arguments: operations.PartsArguments) -> operations.MaybeParts:
-        found = firewall.read_parts(arguments.generation, arguments.parts)
+        found = self._parts_known.read(arguments.generation, arguments.parts)
         asked = any(firewall.MENTION in part.save.stdout for part in found or () if part.save is not None)
         problems: list[Problem] = []
         legacy = bool(firewall.legacy_tables("ip", problems) or firewall.legacy_tables("ip6", problems) or problems)
@@ -149,15 +163,15 @@ class Answers:
         """One packet through a reading that is kept, tried now. A fix asks so."""
         return self._twin(request, lambda found: self._try(request, found).result)
 
-    def _twin(self, request: TwinRequest, judge: Callable[[Firewall], TwinResult]) -> TwinResult:
+    def _twin(self, request: TwinRequest, judge: Callable[[Held], TwinResult]) -> TwinResult:
         found = self._readings.find(request.firewall)
         if found is None:
             return TwinResult(problem="the rules that it was to have are not held any more, or are too many")
         return judge(found)
 
-    def _try(self, request: TwinRequest, found: Firewall) -> Trial:
+    def _try(self, request: TwinRequest, found: Held) -> Trial:
         try:
-            return self._workers.ask(TWIN, {"request": to_plain(request), "firewall": to_plain(found)}, Trial)
+            return self._workers.ask(TWIN, {"request": to_plain(request), "held": to_plain(found)}, Trial)
         except WorkerError as error:
             return Trial(TwinResult(problem=str(error)))
 
@@ -214,13 +228,22 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
         raise CodecError("a socket is of IP version 4 or 6, in a namespace named by its inode")
     if isinstance(arguments, operations.SocketArguments) and arguments.kind not in _KINDS:
         raise CodecError("a socket is a `stream` or a `dgram`")
-    if isinstance(arguments, operations.PartsArguments) and not all(firewall.may_ask(part) for part in arguments.parts):
+    if not all(firewall.may_ask(part) for part in _parts_of(arguments)):
         raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
+    if len(_parts_of(arguments)) > _PARTS:
+        raise CodecError(f"more than {_PARTS} parts of nftables are not read at once")
     if isinstance(arguments, operations.EvidenceArguments) and arguments.pod.version != arguments.node.version:
         raise CodecError("the pod's and the node's address are of one IP version")
     if isinstance(arguments, operations.DeepArguments) and not _may_be_traced(arguments.request):
         raise CodecError("a connect that is traced goes from a pod's address to a node's, both of one IP version")
     return name, arguments
+
+
+def _parts_of(arguments: Any) -> tuple[Part, ...]:
+    if isinstance(arguments, operations.ApplyArguments):
+        return arguments.order.parts
+    named = (operations.PartsArguments, operations.HoldArguments, operations.GroundArguments)
+    return arguments.parts if isinstance(arguments, named) else ()
 
 
 def _may_be_traced(request: TraceRequest) -> bool:

@@ -102,6 +102,10 @@ class Broker:
         """Chains and sets of nftables as the tools print them, if it still is at that generation."""
         return self._ask("parts", operations.MaybeParts, {"generation": generation, "parts": to_plain(tuple(wanted))})
 
+    def hold(self, parts: Sequence[Part]) -> str:
+        """Has the broker read these parts of a large nftables with all around them; the name by which the twin knows them."""
+        return self._ask("hold", operations.Name, {"parts": to_plain(tuple(parts))}).digest
+
     def legacy_chain(self) -> LegacyChain | None:
         """The second reading of the legacy INPUT chain; None where no legacy `filter` table exists."""
         return self._ask("legacy_chain", operations.MaybeLegacyChain).chain
@@ -158,9 +162,10 @@ class Broker:
         """What the broker may see and do here."""
         return self._ask("preflight", operations.Checks).checks
 
-    def ground(self, backend: str, version: int, chain: str) -> Ground:
-        """What a packet to this node can meet on its way in, and its digest."""
-        return self._ask("ground", Ground, {"backend": backend, "version": version, "chain": chain})
+    def ground(self, backend: str, version: int, chain: str, parts: Sequence[Part] = ()) -> Ground:
+        """What a packet to this node can meet on its way in, and its digest; of a large nftables, these parts."""
+        asked = {"backend": backend, "version": version, "chain": chain, "parts": to_plain(tuple(parts))}
+        return self._ask("ground", Ground, asked)
 
     def apply(self, order: Order) -> Fix:
         """Puts a rule in. Raises `FixRefused`, as all that follow."""

@@ -63,6 +63,16 @@ def survey() -> Firewall:
     return _capture(outline, whole=outline is None or outline.rules <= WHOLE)
 
 
+def frame() -> Firewall:
+    """All but the rules of nftables, whose `outline` it has. None where the kernel does not tell it."""
+    return _capture(_outline(), whole=False)
+
+
+def save_table(family: str, table: str) -> Reading:
+    """One table of iptables-nft, `family` ip or ip6, as iptables-save prints it."""
+    return _reading((_SAVES[family], (*_save(_PROGRAMS[family], "nft"), "-t", table)))
+
+
 def _outline() -> Outline | None:
     """None where the kernel tells nothing: nft will say why."""
     try:

@@ -99,6 +99,20 @@ class PartsArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldArguments:
+    """Which chains, sets and maps of a large nftables are to be held beside all that is read in any case."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the broker holds, by name."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class MaybeParts:
     """The parts, None where the rules are of another generation; `sets` has the ipsets where a rule asks for one.
 
@@ -112,11 +126,12 @@ class MaybeParts:
 
 @dataclass(frozen=True, slots=True)
 class GroundArguments:
-    """Which chain of iptables' filter table; `version` is 4 or 6."""
+    """Which chain of iptables' filter table; `version` is 4 or 6; `parts` as a large nftables is to be held."""
 
     backend: str
     version: int
     chain: str
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +203,7 @@ ARGUMENTS: dict[str, Any] = {
     "firewall": Nothing,
     "survey": Nothing,
     "parts": PartsArguments,
+    "hold": HoldArguments,
     "legacy_chain": Nothing,
     "pod_route": PodRouteArguments,
     "socket": SocketArguments,

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
+from agent.host.in_parts import Held
 from agent.host.twin_network import bridge_calls
-from agent.model.capture import Firewall
 from agent.model.codec import to_plain
 from agent.model.twin import TwinRequest, TwinResult
 
@@ -51,12 +51,12 @@ class Trials:
         with self._lock:
             return len(self._kept)
 
-    def result(self, request: TwinRequest, firewall: Firewall, attempt: Callable[[], Trial]) -> TwinResult:
+    def result(self, request: TwinRequest, held: Held, attempt: Callable[[], Trial]) -> TwinResult:
         """What is kept of this packet and these rules, else what `attempt` sees now; `seconds` are always the trial's own."""
         if request.insert is not None:
             return attempt().result
         calls = bridge_calls(request.source.version)
-        key = _key(request, firewall, calls)
+        key = _key(request, held, calls)
         with self._lock:
             found = self._kept.pop(key, None)
             if found is not None:
@@ -75,10 +75,11 @@ class Trials:
                 del self._kept[next(iter(self._kept))]
 
 
-def _key(request: TwinRequest, firewall: Firewall, calls: str) -> str:
-    digest = hashlib.sha256()
+def _key(request: TwinRequest, held: Held, calls: str) -> str:
+    digest, firewall = hashlib.sha256(), held.firewall
     asked = to_plain(replace(request, firewall=""))
-    around = [asked, calls, firewall.legacy_tables, firewall.legacy_tables6, to_plain(firewall.problems)]
+    lists = [firewall.legacy_tables, firewall.legacy_tables6, to_plain(firewall.problems), held.unread, held.in_part]
+    around = [asked, calls, *lists]
     texts = [json.dumps(around)]
     for reading in firewall.readings:
         texts += [reading.name, str(reading.status), reading.problem, uncounted(reading.stdout)]

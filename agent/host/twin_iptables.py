@@ -5,7 +5,7 @@ stranger's making (measured), and `--modprobe` names a program to run. What look
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.host import command
@@ -105,11 +105,15 @@ def save(kind: Kind) -> str:
     return done.stdout.decode("utf-8", "surrogateescape") if done.status == 0 else ""
 
 
-def differences(kind: Kind, original: Mapping[str, str], twin: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each table that did not come out of the twin as it stands on the node."""
+def differences(
+    kind: Kind, original: Mapping[str, str], twin: Mapping[str, str], watched: frozenset[tuple[str, str]] = frozenset()
+) -> Iterator[str]:
+    """A sentence for each table that did not come out of the twin as it stands on the node; `watched` (table, chain) aside."""
     for name, text in original.items():
         here, there = _parse(text), _parse(twin.get(name, ""))
-        same = here.rules == there.rules and all(there.policies.get(chain) == word for chain, word in here.policies.items())
+        aside = {chain for table, chain in watched if table == name}
+        ours, theirs = (_by_chain(each.rules, aside) for each in (here, there))
+        same = ours == theirs and all(there.policies.get(chain) == word for chain, word in here.policies.items())
         if not same:
             yield f"the table {name} of iptables-{kind.backend} reads otherwise once it is loaded again"
 
@@ -163,6 +167,15 @@ def _parse(text: str) -> Section:
         policies={match[1]: match[2] for match in chains if match[2] != "-"},
         rules=tuple(line for line in bare if line.startswith("-A ")),
     )
+
+
+def _by_chain(rules: Sequence[str], aside: Collection[str]) -> dict[str, list[str]]:
+    """Rules in their order, of the chains that are not `aside`; the order of chains says nothing."""
+    found: dict[str, list[str]] = {}
+    for line in rules:
+        if (match := _RULE.match(line)) and match[1] not in aside:
+            found.setdefault(match[1], []).append(line)
+    return found
 
 
 def _said(done: command.Completed) -> str:

@@ -79,14 +79,24 @@ def looks_up(objects: Iterable[Object]) -> Iterator[str]:
 def load(objects: Iterable[Object]) -> str:
     """Loads whole tables in one transaction. Returns what went wrong, or nothing."""
     prepared = [{"add": {kind: body}} for kind, body in _prepared(objects)]
-    if not prepared:
-        return ""
-    data = json.dumps({"nftables": prepared}).encode("utf-8", "surrogateescape")
+    return _run(prepared) if prepared else ""
+
+
+def _run(commands: list[dict[str, Any]]) -> str:
+    data = json.dumps({"nftables": commands}).encode("utf-8", "surrogateescape")
     done = command.run(("nft", "-j", "-f", "-"), data, _DEADLINE)
     if done.status == 0:
         return ""
     first = next((line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()), "")
     return done.problem or first or f"nft ended with status {done.status}"
+
+
+def watch(chains: Iterable[tuple[str, str, str]]) -> str:
+    """A counter into each chain (family, table, name): whether the packet came there. Returns what went wrong, or nothing."""
+    rules = [
+        {"add": {"rule": {"family": family, "table": table, "chain": name, "expr": [_ZERO]}}} for family, table, name in chains
+    ]
+    return _run(rules) if rules else ""
 
 
 def listing() -> tuple[Object, ...]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from agent.host import twin_certainty, twin_iptables, twin_nft
 from agent.host.command import run
+from agent.host.in_parts import Held, Place
 from agent.host.twin_iptables import Kind
-from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Reading
+from agent.model.capture import IPSET_SAVE, LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Reading
 from agent.model.ruleset import Backend
 from agent.model.twin import TwinInsert, TwinRequest, TwinRule
 
@@ -26,11 +27,13 @@ _SAVES = {
 class Rules:
     """The tables of one firewall that a packet of one IP version can meet. `problems` grows with what is not modelled."""
 
-    def __init__(self, firewall: Firewall, request: TwinRequest) -> None:
+    def __init__(self, held: Held, request: TwinRequest) -> None:
+        firewall = held.firewall
         lists = {4: "ip_tables_names", 6: "ip6_tables_names"}
         unknown = (problem for problem in firewall.problems if problem.what == lists[request.source.version])
         self.problems = [f"{problem.what}: {problem.why}" for problem in unknown]
         self._firewall = firewall
+        self._unread, self._in_part = held.unread, held.in_part
         self._request = request
         self._legacy = Kind(Backend.LEGACY, request.source.version)
         self._nft = Kind(Backend.NFT, request.source.version)
@@ -63,6 +66,8 @@ class Rules:
         said = twin_nft.load(item for table in self._by_json for item in self._objects(table))
         if said:
             self.problems.append(f"nft could not load the tables {', '.join(map(' '.join, self._by_json))}: {said}")
+        if said := twin_nft.watch(self._watched):
+            self.problems.append(f"no watch could be put into the chains that were not read: {said}")
         insert = self._request.insert
         if insert is not None:
             self._compare(self._saved(), self._listed())
@@ -75,6 +80,8 @@ class Rules:
             self._compare(saved, listed)
         rules = [rule for kind, texts in saved.items() for rule in twin_iptables.counted(kind, texts)]
         rules += twin_nft.counted(listed, self._by_json)
+        come = [rule for rule in rules if rule.backend == Backend.NFT and (rule.family, rule.table, rule.chain) in self._unread]
+        self.problems += [f"the packet came to the chain {each.table} {each.chain}, which was not read" for each in come]
         return Met(tuple(rules), saved, listed)
 
     def is_certain(self, met: "Met") -> bool:
@@ -126,12 +133,14 @@ class Rules:
     def _choose(self) -> None:
         """Each table of nft's goes in by one language only."""
         hidden = [table for table in twin_nft.tables(self._native) if twin_nft.uses_xt(self._objects(table))]
-        by_text = [table for table in hidden if table[0] == self._nft.family and table[1] in self._texts[self._nft]]
+        # Of a firewall that was read in part iptables' text has more than the JSON.
+        wanted = twin_nft.tables(self._native) if self._in_part else hidden
+        by_text = [table for table in wanted if table[0] == self._nft.family and table[1] in self._texts[self._nft]]
         self.problems += [
             f"the table {' '.join(table)} has parts that only iptables prints" for table in hidden if table not in by_text
         ]
         self._by_text = tuple(by_text)
-        self._by_json = tuple(table for table in twin_nft.tables(self._native) if table not in hidden)
+        self._by_json = tuple(table for table in twin_nft.tables(self._native) if table not in (*hidden, *by_text))
         names = {table[1] for table in by_text}
         self._texts[self._nft] = {name: text for name, text in self._texts[self._nft].items() if name in names}
 
@@ -157,7 +166,8 @@ class Rules:
 
     def _compare(self, saved: Mapping[Kind, Mapping[str, str]], listed: tuple[twin_nft.Object, ...]) -> None:
         for kind, texts in self._texts.items():
-            self.problems += twin_iptables.differences(kind, texts, saved[kind])
+            watched = frozenset((table, chain) for _, table, chain in self._watched) if kind == self._nft else frozenset()
+            self.problems += twin_iptables.differences(kind, texts, saved[kind], watched)
         for table in (*self._by_text, *self._by_json):
             self.problems += twin_nft.differences(self._native, listed, table)
 
@@ -180,6 +190,12 @@ class Rules:
         except ValueError as error:
             self.problems.append(str(error))
             return ()
+
+    @property
+    def _watched(self) -> tuple[Place, ...]:
+        """The chains that were not read, of tables that are loaded."""
+        loaded = {*self._by_text, *self._by_json}
+        return tuple(place for place in self._unread if place[:2] in loaded)
 
     def _objects(self, table: twin_nft.Table) -> tuple[twin_nft.Object, ...]:
         return twin_nft.of_table(self._native, table)

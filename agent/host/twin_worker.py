@@ -24,10 +24,10 @@ conf.route_autoload = conf.route6_autoload = False  # it must not look at the ho
 from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402  after the settings that its import obeys
 
 from agent.host import job, twin_network  # noqa: E402
+from agent.host.in_parts import Held  # noqa: E402
 from agent.host.trials import Trial  # noqa: E402
 from agent.host.twin_network import TwinError  # noqa: E402
 from agent.host.twin_rules import Met, Rules  # noqa: E402
-from agent.model.capture import Firewall  # noqa: E402
 from agent.model.codec import from_plain  # noqa: E402
 from agent.model.packet import PROTOCOLS  # noqa: E402
 from agent.model.twin import TwinReply, TwinRequest, TwinResult, TwinVerdict  # noqa: E402
@@ -44,14 +44,14 @@ _UDP = PROTOCOLS["udp"]
 
 
 def work(asked: dict[str, Any]) -> Trial:
-    """One packet through one firewall: `{"request": TwinRequest, "firewall": Firewall}`."""
+    """One packet through one firewall: `{"request": TwinRequest, "held": Held}`."""
     started = time.monotonic()
-    request, firewall = from_plain(TwinRequest, asked["request"]), from_plain(Firewall, asked["firewall"])
+    request, held = from_plain(TwinRequest, asked["request"]), from_plain(Held, asked["held"])
     sport = request.sport or _SPORT
     try:
         calls = twin_network.bridge_calls(request.source.version)
         twin_network.leave()
-        rules = Rules(firewall, request)
+        rules = Rules(held, request)
         problems = twin_network.build(request, rules.wanted, calls)
     except TwinError as error:
         return Trial(TwinResult(problem=str(error), seconds=time.monotonic() - started))

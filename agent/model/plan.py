@@ -6,6 +6,8 @@ A plan changes nothing. What the broker is handed of it is the `Order`: the rule
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from agent.model.outline import Part
+
 SCHEMA = "kubereach.dev/plan/v1"
 
 # Seconds. A trial is long enough to look at the result and to type one command; nobody should sleep on a firewall change.
@@ -54,6 +56,7 @@ class Order:
 
     `digest` is the ground's that the plan rests on; `caller` is who asked, for the audit log. With `put_back` a rule that
     somebody else's reload removed is put in again, at most three times; with `cut_flows` its connections end with it.
+    `parts` are the chains, sets and maps that count of a large nftables: it is not read whole.
     """
 
     id: str
@@ -65,6 +68,7 @@ class Order:
     caller: str = ""
     put_back: bool = False
     cut_flows: bool = False
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,8 @@ class Plan:
     """One ACCEPT and all that is known of it.
 
     `rule` is the rule as iptables would be told it, without its stop time; `position` is its number now, from 1. `command` does
-    the same by hand and `undo` undoes that; `persistent` holds it by file or tool. `ground` is what `digest` was taken of.
+    the same by hand and `undo` undoes that; `persistent` holds it by file or tool. `ground` is what `digest` was taken of,
+    `parts` what was read of nftables where it is large.
     """
 
     schema: str = SCHEMA
@@ -134,3 +139,4 @@ class Plan:
     trial: int = TRIAL
     lease: int = LEASE
     ground: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()

@@ -49,13 +49,13 @@ class TwinInsert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwinRequest:
-    """One packet to try. `firewall` is the digest of a reading that the broker made: rules never come from the front.
+    """One packet to try. `firewall` names rules that the broker has read (their digest): they never come from the front.
 
     `ports` are the interfaces that are ports of the bridge `iif`; `sport` None lets the twin choose; with `listening` somebody
     listens on the destination's port.
     """
 
-    firewall: str
+    firewall: str = ""
     source: IPAddress
     destination: IPAddress
     iif: str

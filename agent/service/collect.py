@@ -32,7 +32,7 @@ from agent.service.asking import Progress
 from agent.service.clock import Clock
 from agent.service.connecting import Connecting
 from agent.service.host import BrokerGone, Host, HostError
-from agent.service.reading import read_again, read_for
+from agent.service.reading import name_of, read_again, read_for
 from agent.service.scraping import Scraping, hold_certificate
 from agent.service.senses import Senses
 
@@ -96,8 +96,7 @@ class _Look(Connecting):
         pod_routes = tuple(self._pod_route(pod) for pod in pods)
         asked = packets_asked(identity, node.result(), pod_routes, requests)
         first = self._in_part(surveyed, asked)
-        request = self._plan_twin(identity, node.result(), processes.result(), pod_routes, first)
-        twin = pool.submit(self._twin, request)
+        twin = pool.submit(self._twin, plan_twin(identity, node.result(), processes.result(), pod_routes), first)
 
         def read() -> Firewall | None:
             return self.asked("firewall between", lambda: read_again(self.host, first, asked), lambda _: None)
@@ -186,15 +185,10 @@ class _Look(Connecting):
         # The problem stands in the reading itself too: an empty firewall must never look like one that accepts.
         return self.asked(name, ask, lambda why: Firewall(problems=(Problem(what=name, why=why),)))
 
-    def _plan_twin(
-        self, identity: Identity, node: Node, processes: Processes, pod_routes: tuple[PodRoute, ...], firewall: Firewall
-    ) -> TwinRequest | TwinResult | None:
-        return plan_twin(identity, node, processes, pod_routes, firewall) if self.settings.twin else None
-
-    def _twin(self, request: TwinRequest | TwinResult | None) -> TwinResult | None:
-        if not isinstance(request, TwinRequest):
-            return request
-        return self.timed("twin", lambda: self._tried(request))
+    def _twin(self, request: TwinRequest | TwinResult, firewall: Firewall) -> TwinResult | None:
+        if not self.settings.twin:
+            return None
+        return self.timed("twin", lambda: self._tried(request, firewall)) if isinstance(request, TwinRequest) else request
 
     def _deep(self, pod: ProbeRequest) -> DeepTrace:
         request = TraceRequest(
@@ -202,9 +196,9 @@ class _Look(Connecting):
         )
         return self.asked("deep", lambda: self.host.deep(request), lambda why: DeepTrace(request=request, problem=why))
 
-    def _tried(self, request: TwinRequest) -> TwinResult:
+    def _tried(self, request: TwinRequest, firewall: Firewall) -> TwinResult:
         try:
-            return self.host.twin(request)
+            return self.host.twin(replace(request, firewall=name_of(self.host, firewall)))
         except BrokerGone:
             raise
         except HostError as error:  # one witness less, and it says why; nothing that was to be looked at is missing

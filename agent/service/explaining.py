@@ -9,11 +9,12 @@ from agent.analysis.path.explain import Way, explain_way
 from agent.analysis.path.partition import explain_sources
 from agent.analysis.path.reach import Asked
 from agent.analysis.readers.read import read_firewall
+from agent.model.capture import Firewall
 from agent.model.explanation import Explanation
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult
 from agent.service.host import BrokerGone, Host, HostError
 from agent.service.question import BadQuestionError, Question, parse_packet
-from agent.service.reading import read_for
+from agent.service.reading import name_of, read_for
 from agent.service.sources import split_sources
 
 
@@ -40,14 +41,14 @@ def explain_live(
     if way is not Way.TO_NODE or (not twin and words is None):
         return explanation
     insert = _place(explanation, words) if words else None
-    return replace(explanation, twin=_try(host, plan_packet(packet, node, firewall, insert=insert)))
+    return replace(explanation, twin=_try(host, plan_packet(packet, node, insert=insert), firewall))
 
 
-def _try(host: Host, request: TwinRequest | TwinResult) -> TwinResult:
+def _try(host: Host, request: TwinRequest | TwinResult, firewall: Firewall) -> TwinResult:
     if isinstance(request, TwinResult):
         return request
     try:
-        return host.twin(request)
+        return host.twin(replace(request, firewall=name_of(host, firewall)))
     except BrokerGone:
         raise
     except HostError as error:

@@ -71,6 +71,11 @@ class FakeHost:
         held = {item.part: item for item in self.capture.before.parts}
         return MaybeParts(tuple(held[part] for part in wanted if part in held))
 
+    def hold(self, parts: Sequence[Part]) -> str:
+        """The name of the captured firewall, whatever parts are meant."""
+        self._called(f"hold {len(parts)}")
+        return self.capture.before.digest()
+
     def legacy_chain(self) -> LegacyChain | None:
         """The capture's legacy chain."""
         self._called("legacy_chain")
@@ -130,7 +135,7 @@ class FakeHost:
         self._called("preflight")
         return self.checks
 
-    def ground(self, backend: str, version: int, chain: str) -> Ground:
+    def ground(self, backend: str, version: int, chain: str, parts: Sequence[Part] = ()) -> Ground:  # noqa: ARG002
         """The one it was given."""
         self._called(f"ground {backend} {version} {chain}")
         return self.grounded or Ground(digest="", lines=(), rules=(), policy="")

@@ -27,6 +27,7 @@ from agent.model.settings import Settings
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult
 from agent.service.clock import Clock
 from agent.service.host import FixRefused, Host, NamespaceGone, Prober
+from agent.service.reading import hold, parts_of
 
 # A plan is a page of text; nobody needs more of them than this, and each is soon out of date.
 _KEPT = 20
@@ -97,6 +98,7 @@ class Fixing:
             caller=caller,
             put_back=wanted.put_back,
             cut_flows=wanted.cut_flows,
+            parts=plan.parts,
         )
         try:
             fix = self.host.apply(order)
@@ -148,10 +150,11 @@ class Fixing:
         scene = read_scene(capture)
         case = make_case(report, scene)
         plan_id = self.clock.new_id()
-        ground = self.host.ground(case.rule.backend, case.packet.version, case.rule.chain)
+        parts = parts_of(capture.before)
+        ground = self.host.ground(case.rule.backend, case.packet.version, case.rule.chain, parts)
         found = draft(case, ground, plan_id)
         before, after = self._twins(capture, found.insert)
-        return finish(
+        made = finish(
             found,
             scene.ruleset,
             (before, after),
@@ -160,20 +163,27 @@ class Fixing:
             made_at=self.clock.now(),
             probe=scene.pod_probe.outcome.value if scene.pod_probe else "",
         )
+        return replace(made, parts=parts)
 
     def _twins(self, capture: Capture, insert: TwinInsert) -> tuple[TwinResult, TwinResult]:
-        firewall = self.host.firewall()
-        scene = read_scene(replace(capture, before=firewall, between=None))
+        if capture.before.outline is None:
+            firewall = self.host.firewall()
+            name, seen = firewall.digest(), replace(capture, before=firewall, between=None)
+        else:
+            name, seen = hold(self.host, parts_of(capture.before)), capture
+        scene = read_scene(seen)
         if scene.packet is None:
             raise NoPlanError("The pod's packet is not known any more: try again.")
-        asked = [plan_packet(replace(scene.packet, sport=None), capture.node, firewall, insert=each) for each in (None, insert)]
+        packet = replace(scene.packet, sport=None)
+        asked = [plan_packet(packet, capture.node, insert=each) for each in (None, insert)]
         with ThreadPoolExecutor(2, thread_name_prefix="twin") as pool:
-            before, after = pool.map(self._twin, asked)
+            before, after = pool.map(lambda request: self._twin(request, name), asked)
         return before, after
 
-    def _twin(self, request: TwinRequest | TwinResult) -> TwinResult:
+    def _twin(self, request: TwinRequest | TwinResult, rules: str) -> TwinResult:
         if not isinstance(request, TwinRequest):
             return request
+        request = replace(request, firewall=rules)
         result = self.host.twin(request)
         return self.host.twin(request) if result.problem else result  # a busy machine's worker, out of time
 
@@ -224,7 +234,7 @@ class Fixing:
         return f"{report.summary} Now it is {rule_name(rule)}{handle}: {rule.text}"
 
     def _difference(self, plan: Plan) -> tuple[str, ...]:
-        now = self.host.ground(plan.place.backend, plan.flow.version, plan.place.chain).lines
+        now = self.host.ground(plan.place.backend, plan.flow.version, plan.place.chain, plan.parts).lines
         lines = difflib.unified_diff(plan.ground, now, "plan", "now", lineterm="", n=0)
         return tuple(line for line in lines if not line.startswith(("---", "+++", "@@")))[:50]
 

@@ -49,6 +49,10 @@ class Host(Protocol):
         """Chains and sets of nftables, raw, with counters, if it still is at that generation."""
         ...
 
+    def hold(self, parts: Sequence[Part]) -> str:
+        """Reads these parts of a large nftables with all around them, and keeps them; the name by which the twin knows them."""
+        ...
+
     def legacy_chain(self) -> LegacyChain | None:
         """python-iptables' reading of the legacy INPUT chain."""
         ...
@@ -100,8 +104,8 @@ class Host(Protocol):
         """What may be seen and done here."""
         ...
 
-    def ground(self, backend: str, version: int, chain: str) -> Ground:
-        """What a plan rests on: the rules on a packet's way in, and their digest."""
+    def ground(self, backend: str, version: int, chain: str, parts: Sequence[Part] = ()) -> Ground:
+        """What a plan rests on: the rules on a packet's way in, and their digest; of a large nftables, these parts."""
         ...
 
     def apply(self, order: Order) -> Fix:

@@ -12,7 +12,7 @@ from agent.analysis.readers.read import read_firewall, read_parts
 from agent.model.capture import IPSET_SAVE, NFT_JSON, Firewall, PartReading, Reading
 from agent.model.outline import Outline, Part
 from agent.model.ruleset import Chain, Ruleset
-from agent.service.host import Host
+from agent.service.host import Host, HostError
 
 # A node whose rules change more often than this within a look is not to be read in parts.
 ATTEMPTS = 5
@@ -20,6 +20,7 @@ ATTEMPTS = 5
 _MOST = 1000
 # A request to the broker has 64 KiB.
 _AT_ONCE = 100
+_NAMED = 400
 _MOVING = f"the rules of nftables changed during each of {ATTEMPTS} readings"
 
 
@@ -57,6 +58,25 @@ def read_again(host: Host, before: Firewall, asked: Sequence[Asked]) -> Firewall
         return _with(host, replace(firewall, parts=()), outline, parts, alone=alone)
     except _Changed:
         return read_for(host, asked)
+
+
+def parts_of(firewall: Firewall) -> tuple[Part, ...]:
+    """What was read of nftables where it was read in part."""
+    return tuple(item.part for item in firewall.parts)
+
+
+def name_of(host: Host, firewall: Firewall) -> str:
+    """The name by which the twin knows these rules. Raises `HostError`, `BrokerGone`."""
+    if firewall.outline is None:
+        return firewall.digest()
+    return hold(host, parts_of(firewall))
+
+
+def hold(host: Host, parts: Sequence[Part]) -> str:
+    """As `Host.hold`. Raises `HostError` where so many parts count that they cannot be named in one request."""
+    if len(parts) > _NAMED:
+        raise HostError(f"the packet can come to {len(parts)} chains and sets, and the twin takes {_NAMED}")
+    return host.hold(parts)
 
 
 def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Asked]) -> Firewall | None:

@@ -31,6 +31,10 @@ class Client:
         except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
             return self._once(method, path, content, headers)  # servers hang up on a connection that is idle for some seconds
 
+    def close(self) -> None:
+        """Ends its connection; the next question would make another."""
+        self._connection.close()
+
     def diagnose(self) -> dict[str, Any]:
         """The report of a new look."""
         status, content = self.ask("POST", "/v1/diagnoses", {})

@@ -90,7 +90,8 @@ def staged(
         stack.enter_context(Sandbox(incident, backend, argv, keep=(listener.fileno(),)))
         port = listener.getsockname()[1]
         world = World(port, _await_supervisor(before))
-        world.client().ask("GET", "/livez")
+        with contextlib.closing(world.client()) as client:
+            client.ask("GET", "/livez")
         if rules:
             world.load(backend, rules)
         yield world

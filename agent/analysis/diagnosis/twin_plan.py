@@ -1,6 +1,6 @@
 """What the twin is to try, out of what is known of the node. Pure; the twin itself belongs to the host.
 
-A request names the packet, the interfaces and addresses that rules may ask for, and by digest the reading whose rules count.
+A request names the packet, and the interfaces and addresses that rules may ask for. Whoever sends it says which rules.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from ipaddress import ip_interface
 
 from agent.analysis.diagnosis.packets import pod_packet
 from agent.analysis.diagnosis.scene import is_listening
-from agent.model.capture import Firewall, Interface, Node, PodRoute, Processes
+from agent.model.capture import Interface, Node, PodRoute, Processes
 from agent.model.identity import Identity
 from agent.model.packet import PROTOCOLS, TCP, CtState, Packet
 from agent.model.tri import Tri
@@ -16,31 +16,27 @@ from agent.model.twin import TwinInsert, TwinInterface, TwinRequest, TwinResult
 
 # IPVS binds every Service's address to one interface, ten thousand on a large cluster; rules ask for this packet's own only.
 _ADDRESSES = 256
-_IN_PART = "the twin loads whole tables, and of these only the chains that count were read"
 
 
-def plan_twin(
-    identity: Identity, node: Node, processes: Processes, pod_routes: Sequence[PodRoute], firewall: Firewall
-) -> TwinRequest | TwinResult:
+def plan_twin(identity: Identity, node: Node, processes: Processes, pod_routes: Sequence[PodRoute]) -> TwinRequest | TwinResult:
     """The request for the pod's packet; a result that says why there is none where it cannot be built."""
     packet = pod_packet(node, pod_routes, identity)
     if packet is None:
         return TwinResult(problem="no pod's packet is known")
-    return plan_packet(packet, node, firewall, listening=is_listening(identity, processes) is not Tri.NO)
+    return plan_packet(packet, node, listening=is_listening(identity, processes) is not Tri.NO)
 
 
 def plan_packet(
-    packet: Packet, node: Node, firewall: Firewall, *, listening: bool = True, insert: TwinInsert | None = None
+    packet: Packet, node: Node, *, listening: bool = True, insert: TwinInsert | None = None
 ) -> TwinRequest | TwinResult:
     """The request for any packet that enters this node by one of its wires, or why the twin cannot send it."""
-    why = next(_reasons(packet), "") or (_IN_PART if firewall.outline is not None else "")
+    why = next(_reasons(packet), "")
     if why or packet.iif is None or packet.dport is None:
         return TwinResult(problem=why)
     ports = [interface.name for interface in node.interfaces if interface.master == packet.iif]
     if packet.physdev_in is not None:
         ports = [packet.physdev_in] if packet.physdev_in else []
     return TwinRequest(
-        firewall=firewall.digest(),
         source=packet.source,
         destination=packet.destination,
         iif=packet.iif,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from agent.analysis.readers import ipset, parse_iptables, parse_nft, set_matches, slots
 from agent.analysis.readers.ipset import Ipset, Ipsets
-from agent.analysis.readers.parts import Assembled, assemble
 from agent.analysis.readers.tokens import logical_lines
+from agent.model.assembly import Assembled, assemble
 from agent.model.capture import (
     IPSET_SAVE,
     LEGACY_SAVE,

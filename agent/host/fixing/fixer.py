@@ -39,7 +39,8 @@ class Fixer:
 
     def ground(self, arguments: operations.GroundArguments) -> Ground:
         """What a plan rests on. Changes nothing, and needs no leave."""
-        return reach.ground(self._eyes.firewall(), arguments.backend, arguments.version, arguments.chain)
+        firewall = self._eyes.firewall(arguments.parts)
+        return reach.ground(firewall, arguments.backend, arguments.version, arguments.chain)
 
     def apply(self, order: Order) -> Fix:
         """Puts the rule in, or gives the fix that opens the same already. Raises `FixRefused`, `HostError`."""

@@ -4,7 +4,7 @@ Every step is on disk before the kernel is touched, and each that fails takes ba
 for, and what becomes of it afterwards, is for `fixer.py` to say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
@@ -18,6 +18,7 @@ from agent.host.fixing.tool import Tool
 from agent.model.capture import Firewall, Node, PodRoute, Processes
 from agent.model.codec import to_plain
 from agent.model.fix import Fix, Fixes, FixState
+from agent.model.outline import Part
 from agent.model.plan import MOST_LIVE, LeaseKind, Order
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult
@@ -29,7 +30,7 @@ class Eyes:
 
     node: Callable[[], Node]
     processes: Callable[[], Processes]
-    firewall: Callable[[], Firewall]
+    firewall: Callable[[Sequence[Part]], Firewall]  # of a large nftables, these parts
     pod_route: Callable[[IPv4Address | IPv6Address], PodRoute]
     twin: trial.Twin
 
@@ -45,7 +46,7 @@ class Opening:
         if any(fix.id == order.id for fix in kept.fixes):
             raise FixRefused(operations.CHANGED, f"Plan {order.id} was used before: make a new plan.")
         guards.check_count(sum(fix.live for fix in kept.fixes), MOST_LIVE)
-        node, firewall = self._eyes.node(), self._eyes.firewall()
+        node, firewall = self._eyes.node(), self._eyes.firewall(order.parts)
         table = reach.table_of(firewall, order.place.backend, order.flow.version)
         found = reach.ground(firewall, order.place.backend, order.flow.version, order.place.chain)
         if found.digest != order.digest:

@@ -77,7 +77,7 @@ def fixer(
     answers = Answers(settings, Workers(), lambda _: None)
     if twin is None:
         return answers.fixer
-    return Fixer(settings, Eyes(answers.node, Processes, answers.firewall, pod_route, twin), stays=stays)
+    return Fixer(settings, Eyes(answers.node, Processes, answers._rules, pod_route, twin), stays=stays)
 
 
 def order(of: Fixer, backend: str, lease: int = 60, **more: object) -> Order:

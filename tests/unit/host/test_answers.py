@@ -15,6 +15,12 @@ from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult, TwinVerdict
 
 TRACE = {"namespace": 7, "source": "10.244.4.7", "target": "172.31.16.124", "port": 10250}
+ORDER = {
+    "id": "0123456789ab",
+    "flow": {"source": "10.244.4.0/24", "destination": "172.31.16.124", "port": 10250},
+    "place": {"backend": "nft", "chain": "INPUT", "before": ""},
+    "digest": "",
+}
 PART = {"kind": "chain", "family": "ip", "table": "filter", "name": "INPUT"}
 
 
@@ -52,6 +58,13 @@ def test_hello_says_who_answers(answers: Answers) -> None:
         ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "name": "a" * 256}]}}, "chain, set or map"),
         ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "table": ""}]}}, "chain, set or map"),
         ({"op": "parts", "arguments": {"generation": 1, "parts": [{**PART, "name": ["x"]}]}}, "expected str"),
+        ({"op": "hold", "arguments": {"parts": [{**PART, "kind": "ruleset"}]}}, "chain, set or map"),
+        ({"op": "hold", "arguments": {"parts": [PART] * 401}}, "more than 400 parts"),
+        (
+            {"op": "ground", "arguments": {"backend": "nft", "version": 4, "chain": "INPUT", "parts": [{**PART, "table": ""}]}},
+            "chain, set or map",
+        ),
+        ({"op": "apply", "arguments": {"order": {**ORDER, "parts": [{**PART, "name": "a" * 256}]}}}, "chain, set or map"),
         ({"op": "socket", "arguments": {"namespace": 0, "version": 5}}, "version 4 or 6"),
         ({"op": "socket", "arguments": {"namespace": -1, "version": 4}}, "version 4 or 6"),
         ({"op": "socket", "arguments": {"namespace": 0, "version": 4, "kind": "raw"}}, "`stream` or a `dgram`"),

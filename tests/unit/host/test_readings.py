@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from agent.host import readings
+from agent.host.in_parts import Held
 from agent.host.readings import Readings
 from agent.model.capture import NFT_JSON, Firewall, Reading
 
@@ -15,17 +16,20 @@ def test_a_reading_is_found_by_its_digest_until_newer_ones_push_it_out():
     kept = Readings()
     texts = [firewall(str(number)) for number in range(4)]
     for item in texts:
-        kept.keep(item)
-    assert [kept.find(item.digest()) for item in texts] == [None, *texts[1:]]
-    kept.keep(texts[1])
-    kept.keep(firewall("new"))
-    assert kept.find(texts[1].digest()) == texts[1]
+        kept.keep(Held(item))
+    assert [kept.find(item.digest()) for item in texts] == [None, *map(Held, texts[1:])]
+    kept.keep(Held(texts[1]))
+    kept.keep(Held(firewall("new")))
+    assert kept.find(texts[1].digest()) == Held(texts[1])
+    in_part = Held(texts[1], (("ip", "nat", "A"),), in_part=True)
+    kept.keep(in_part)
+    assert kept.find(texts[1].digest()) == in_part
 
 
 def test_one_that_is_too_large_is_not_kept(monkeypatch):
     monkeypatch.setattr(readings, "_LIMIT", 3)
     kept, large = Readings(), firewall("1234")
-    kept.keep(large)
+    kept.keep(Held(large))
     assert kept.find(large.digest()) is None
 
 

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from agent.host import trials
+from agent.host.in_parts import Held, Place
 from agent.host.trials import Trial, Trials, uncounted
 from agent.model.capture import LEGACY_SAVE, NFT_JSON, Firewall, Problem, Reading
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult, TwinRule, TwinVerdict
@@ -24,9 +25,10 @@ COMMIT
 NFT = r'{"rule": {"handle": 4, "comment": "\"handle\": 4", "expr": [{"counter": {"packets": 1, "bytes": 60}}, {"drop": null}]}}'
 
 
-def firewall(save: str = SAVE, nft: str = NFT, **more: object) -> Firewall:
+def firewall(save: str = SAVE, nft: str = NFT, unread: tuple[Place, ...] = (), **more: object) -> Held:
     readings = ((LEGACY_SAVE, save), (NFT_JSON, nft))
-    return Firewall(readings=tuple(Reading(name=name, argv=(), status=0, stdout=text) for name, text in readings), **more)
+    found = tuple(Reading(name=name, argv=(), status=0, stdout=text) for name, text in readings)
+    return Held(Firewall(readings=found, **more), unread)
 
 
 class Twin:
@@ -67,7 +69,8 @@ def test_counters_hours_and_handles_are_no_other_rules(kept):
         (REQUEST, firewall(legacy_tables=("filter",))),
         (REQUEST, firewall(legacy_tables6=("filter",))),
         (REQUEST, firewall(problems=(Problem(what="ip_tables_names", why="not read"),))),
-        (REQUEST, Firewall(readings=firewall().readings[:1])),
+        (REQUEST, Held(Firewall(readings=firewall().firewall.readings[:1]))),
+        (REQUEST, firewall(unread=(("ip", "nat", "KUBE-NODEPORTS"),))),
         (replace(REQUEST, dport=443), firewall()),
         (replace(REQUEST, ports=("veth1",)), firewall()),
         (replace(REQUEST, listening=False), firewall()),

@@ -13,9 +13,10 @@ from agent.model.capture import IPSET_SAVE, NFT_PART, Firewall, PartReading, Rea
 from agent.model.explanation import Verdict
 from agent.model.outline import Outline, Part
 from agent.service import reading
-from agent.service.reading import ATTEMPTS, read_again, read_for
+from agent.service.host import HostError
+from agent.service.reading import ATTEMPTS, hold, name_of, parts_of, read_again, read_for
 from tests.unit.analysis.path.rulesets import packet
-from tests.unit.analysis.readers.test_parts import ELSEWHERE, JUMP, OTHER, OUTLINE, PORT, part, saved
+from tests.unit.model.test_assembly import ELSEWHERE, JUMP, OTHER, OUTLINE, PORT, part, saved
 
 HELD = {item.part.name: item for item in (part("INPUT", [OTHER, ELSEWHERE], [PORT, JUMP]), part("A", [{"drop": None}]))}
 ASKED = (Asked(packet()),)
@@ -50,6 +51,9 @@ class Node:
         sets = (Reading(name=IPSET_SAVE, argv=(), status=0, stdout="create a hash:net family inet\n"),)
         asks = any(self.held[each.name].save for each in wanted)
         return MaybeParts(tuple(self.held[each.name] for each in wanted), sets if asks else (), self.legacy)
+
+    def hold(self, parts: Sequence[Part]) -> str:
+        return " ".join(part.name for part in parts)
 
 
 def read(node: object, before: Firewall | None = None) -> Firewall:
@@ -158,3 +162,19 @@ def test_a_part_that_cannot_be_read_is_asked_once_and_left_undecided() -> None:
     explanation = explain(read_firewall(read(node)), packet())
     assert node.asked.count("A") == 1
     assert explanation.verdict is Verdict.UNDECIDED
+
+
+def test_the_twin_knows_rules_by_their_digest_and_those_read_in_part_by_what_the_broker_holds() -> None:
+    node = Node()
+    found = read(node)
+    whole = replace(found, outline=None, parts=())
+    assert name_of(node, whole) == whole.digest()
+    assert name_of(node, found) == " ".join(part.name for part in parts_of(found))
+    assert parts_of(found)
+
+
+def test_more_chains_than_one_request_can_name_are_not_held() -> None:
+    many = [Part(kind="chain", family="ip", table="nat", name=f"KUBE-SVC-{number}") for number in range(401)]
+    with pytest.raises(HostError, match="401 chains and sets"):
+        hold(Node(), many)
+    assert hold(Node(), many[:400]).startswith("KUBE-SVC-0 ")

@@ -20,15 +20,15 @@ PACKET = Packet(
 
 def plan(taken: Capture) -> TwinRequest | TwinResult:
     identity = identify(taken.node, taken.processes, taken.node_object, taken.settings)
-    return plan_twin(identity, taken.node, taken.processes, taken.pod_routes, taken.before)
+    return plan_twin(identity, taken.node, taken.processes, taken.pod_routes)
 
 
-def test_the_pods_packet_is_asked_for_with_the_nodes_interfaces_and_reading() -> None:
+def test_the_pods_packet_is_asked_for_with_the_nodes_interfaces() -> None:
     taken = capture()
     request = plan(taken)
     assert isinstance(request, TwinRequest)
     assert (str(request.source), str(request.destination), request.dport) == (POD_IP, NODE_IP, 10250)
-    assert (request.firewall, request.listening, request.sport) == (taken.before.digest(), True, None)
+    assert (request.firewall, request.listening, request.sport) == ("", True, None)
     held = {interface.name for interface in taken.node.interfaces if interface.name != "lo" and interface.addresses}
     assert {interface.name for interface in request.interfaces} == held
     assert request.iif in held
@@ -64,7 +64,7 @@ def test_without_a_packet_there_is_no_twin() -> None:
 )
 def test_what_the_twin_cannot_send_is_said(change: dict[str, object], why: str) -> None:
     taken = capture()
-    result = plan_packet(replace(PACKET, **change), taken.node, taken.before)  # type: ignore[arg-type]
+    result = plan_packet(replace(PACKET, **change), taken.node)  # type: ignore[arg-type]
     assert isinstance(result, TwinResult)
     assert why in result.problem
 
@@ -79,11 +79,11 @@ def test_the_packets_own_interface_and_destination_come_first_and_addresses_are_
         Interface(index=4, name="cni0", addresses=("10.9.1.1/24", "fe80::1/64")),
         Interface(index=5, name="veth1", master="cni0"),
     )
-    request = plan_packet(PACKET, replace(taken.node, interfaces=interfaces), taken.before)
+    request = plan_packet(PACKET, replace(taken.node, interfaces=interfaces))
     assert isinstance(request, TwinRequest)
     assert request.ports == ("veth1",)
     for port, ports in (("veth9", ("veth9",)), ("", ())):
-        other = plan_packet(replace(PACKET, physdev_in=port), taken.node, taken.before)
+        other = plan_packet(replace(PACKET, physdev_in=port), taken.node)
         assert isinstance(other, TwinRequest)
         assert other.ports == ports
     first, second = request.interfaces

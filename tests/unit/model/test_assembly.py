@@ -6,8 +6,8 @@ from ipaddress import ip_network
 
 from agent.analysis.path.explain import Way, explain, explain_way
 from agent.analysis.path.reach import Asked, find_unread
-from agent.analysis.readers.parts import assemble
 from agent.analysis.readers.read import read_firewall, read_parts
+from agent.model.assembly import assemble
 from agent.model.capture import NFT_PART, NFT_RULES, Firewall, PartReading, Reading
 from agent.model.codec import from_plain, to_plain
 from agent.model.explanation import Verdict
