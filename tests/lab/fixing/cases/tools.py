@@ -156,5 +156,9 @@ def _point_to(backend: str) -> None:
 
 def _children() -> set[int]:
     """Our own, with the dead ones that nobody reaped."""
-    lists = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return {int(word) for text in lists for word in text.split()}
+    while True:
+        try:
+            texts = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+        except (FileNotFoundError, ProcessLookupError):  # a thread has ended meanwhile: its children are another's now
+            continue
+        return {int(word) for text in texts for word in text.split()}
