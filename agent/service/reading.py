@@ -88,7 +88,8 @@ def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Aske
         held = {item.part for item in firewall.parts}
         wanted = find_unread(known.ruleset, asked)
         parts = {Part(kind="chain", family=family, table=table, name=name) for family, table, name in wanted.chains}
-        new = (parts | lacking) - held
+        # What a set or map holds decides which chains are wanted: without it, all that its rule may lead to.
+        new = (lacking - held) or (parts - held)
         if wanted.everything or len(held | new) > _MOST:
             return None
         if not new:

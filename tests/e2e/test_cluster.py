@@ -256,11 +256,13 @@ def test_each_right_of_the_publisher_is_needed(
 
     asked = ("get", "reach", node)
     eventually("the node has an object", lambda: "NotFound" not in installed.kubectl(*asked, check=False))
-    with without(installed, rule), incident(installed, node, "nft"):
+    with without(installed, rule):
         # One that was refused before is silent for up to five minutes; a new one asks within its first half minute.
         restarted(installed, node)
-        assert installed.report(node)["state"] == "blocked"  # the answer itself needs none of them
-        eventually(f"the log says that {rule} was refused", told)
+        # Not before: its watch would see it, and the one that ends would have told of it in a log that ends with it.
+        with incident(installed, node, "nft"):
+            assert installed.report(node)["state"] == "blocked"  # the answer itself needs none of them
+            eventually(f"the log says that {rule} was refused", told)
     installed.report(node)
     eventually("the object is true again", lambda: installed.get("reach", node)["status"]["state"] == "reachable")
 

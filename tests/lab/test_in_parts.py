@@ -30,8 +30,8 @@ ASKED = (Asked(POD, sources=ip_network("10.244.4.0/24")),)
 _OPENS = ("-s", "10.244.4.0/24", "-j", "ACCEPT")
 NATIVE = """
     table inet fw {
-        set ends { type inet_service; elements = { 22, 10250 }; }
-        chain in { type filter hook input priority 10; policy accept; tcp dport @ends jump late; }
+        map ends { type inet_service : verdict; elements = { 22 : accept, 10250 : jump late }; }
+        chain in { type filter hook input priority 10; policy accept; tcp dport vmap @ends; }
         chain late { ip saddr 10.244.0.0/16 goto last; }
         chain last { drop; }
         chain never { jump last; }
@@ -90,8 +90,8 @@ def test_whoever_names_too_few_chains_is_told_and_never_believed() -> None:
             few = ask(broker, without(parts, name))
             assert few.verdict is TwinVerdict.UNKNOWN, (name, few)
             assert any(f" {name}, which was not read" in why for why in few.not_modelled), (name, few)
-        setless = ask(broker, without(parts, "ends"))
-        assert setless.verdict is TwinVerdict.UNKNOWN, setless
+        mapless = ask(broker, without(parts, "ends"))
+        assert mapless.verdict is TwinVerdict.UNKNOWN, mapless
         nothing = ask(broker, ())
         assert nothing.verdict is TwinVerdict.UNKNOWN, nothing
 

@@ -17,7 +17,7 @@ from agent.analysis.path.match import Value, read_fields, rules_out
 from agent.analysis.path.partition import Network
 from agent.analysis.path.spans import Span
 from agent.model.packet import Field, Packet
-from agent.model.ruleset import Chain, Hook, Ruleset, Table, Translate, VerdictMap
+from agent.model.ruleset import Chain, Hook, Ruleset, Statement, Table, Translate, Unclear, VerdictMap
 
 # What a rule can ask of a packet on its way in and on its way out, and is known before any rule has seen it.
 _ALWAYS = (Field.NFPROTO, Field.PROTOCOL, Field.SADDR, Field.DADDR, Field.SPORT, Field.DPORT)
@@ -88,11 +88,16 @@ def _may_translate(ruleset: Ruleset, met: Mapping[Place, frozenset[Field]], know
         found = ruleset.tables[place.table].chain(place.chain)
         fields = {**known, **dict.fromkeys(lost)}
         for rule in found.rules if found else ():
-            if any(isinstance(item, Translate | VerdictMap) for item in rule.statements) and not rules_out(
-                rule.statements, fields
-            ):
+            if any(map(_translates, rule.statements)) and not rules_out(rule.statements, fields):
                 return True
     return False
+
+
+def _translates(statement: Statement) -> bool:
+    """Whether it is NAT, or a map that nobody has read: where that leads may be."""
+    if isinstance(statement, VerdictMap):
+        return any(isinstance(verdict, Unclear) for _, verdict in statement.entries)
+    return isinstance(statement, Translate)
 
 
 def _is_below(table: Table) -> bool:
