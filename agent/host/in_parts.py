@@ -7,7 +7,7 @@ takes no verdict of a packet that came to one. So whoever names too few of them 
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agent.host import firewall
@@ -57,29 +57,36 @@ def hold(parts: Sequence[Part], read: Read) -> Held:
 def put_together(found: Firewall, outline: Outline, whole: Sequence[Saved]) -> Held:
     """One firewall like a whole one, of its parts and the `whole` tables. Pure."""
     assembled = assemble(found, outline)
+    shown = {
+        (family, table): reading.stdout
+        for family, table, reading in whole
+        if reading.status == 0 and _INCOMPATIBLE not in reading.stdout
+    }
     listing = Reading(name=NFT_JSON, argv=("nft",), status=0, stdout=json.dumps({"nftables": assembled.items}))
-    texts: dict[str, str] = {}
-    shown: set[tuple[str, str]] = set()
-    bases: dict[tuple[str, str], list[str]] = {}
-    for chain in outline.chains:
-        if chain.hook is not None and (chain.family, chain.table, chain.name) in assembled.unread:
-            words = f":{chain.name} {_POLICIES.get(chain.policy, 'ACCEPT')} [0:0]"
-            bases.setdefault((chain.family, chain.table), []).append(words)
-    for family, table, reading in whole:
-        if reading.status == 0 and _INCOMPATIBLE not in reading.stdout:
-            texts[family] = texts.get(family, "") + reading.stdout
-            shown.add((family, table))
-    for family, text in assembled.saves.items():
-        texts[family] = texts.get(family, "") + "".join(
-            _as_saved(section, bases.get((family, section[0][1:]), ())) for section in _sections(text, shown, family)
-        )
-    saves = tuple(
-        Reading(name=_SAVES[family], argv=(_SAVES[family],), status=0, stdout=text) for family, text in sorted(texts.items())
+    saves = (
+        Reading(name=name, argv=(name,), status=0, stdout=text)
+        for family, name in _SAVES.items()
+        if (text := "".join(_texts(family, shown, assembled, outline)))
     )
-    unread = tuple(sorted(place for place in assembled.unread if place[:2] not in shown))
     problems = (*found.problems, *_problems(assembled))
-    readings = (listing, *saves, *found.readings)
-    return Held(replace(found, readings=readings, problems=problems, outline=None, parts=()), unread, in_part=True)
+    held = replace(found, readings=(listing, *saves, *found.readings), problems=problems, outline=None, parts=())
+    unread = tuple(sorted(place for place in assembled.unread if place[:2] not in shown))
+    return Held(held, unread, in_part=True)
+
+
+def _texts(family: str, shown: Mapping[tuple[str, str], str], assembled: Assembled, outline: Outline) -> Iterator[str]:
+    """The tables of one family as iptables-save prints them: whole ones, then what was read of others."""
+    yield from (text for (of, _), text in shown.items() if of == family)
+    for lines in _sections(assembled.saves.get(family, "")):
+        table = lines[0].removeprefix("*")
+        if (family, table) not in shown:
+            own = (chain for chain in outline.chains if (chain.family, chain.table) == (family, table))
+            bases = [
+                f":{chain.name} {_POLICIES.get(chain.policy, 'ACCEPT')} [0:0]"
+                for chain in own
+                if chain.hook is not None and (family, table, chain.name) in assembled.unread
+            ]
+            yield _as_saved(lines, bases)
 
 
 def _whole(outline: Outline) -> Iterator[Saved]:
@@ -98,13 +105,12 @@ def _with_sets(found: Firewall, whole: Sequence[Saved]) -> Firewall:
     return replace(found, readings=(*found.readings, *firewall.read_sets())) if asked else found
 
 
-def _sections(text: str, shown: set[tuple[str, str]], family: str) -> Iterator[list[str]]:
-    """Tables of a text that nobody else has, each as its lines from `*name` on, without COMMIT."""
+def _sections(text: str) -> Iterator[list[str]]:
+    """The tables of a text, each as its lines from `*name` on, without COMMIT."""
     lines: list[str] = []
     for line in text.split("\n"):
         if line == "COMMIT" and lines:
-            if (family, lines[0][1:]) not in shown:
-                yield lines
+            yield lines
             lines = []
         elif line.startswith("*") or lines:
             lines.append(line)
