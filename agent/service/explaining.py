@@ -33,8 +33,7 @@ def explain_live(
     node = host.node()
     local = [ip_address(text.split("/")[0]) for interface in node.interfaces for text in interface.addresses]
     packet = parse_packet(question, local)
-    # A rule is tried among all others.
-    firewall = host.firewall() if words else read_for(host, (Asked(packet, way, sources),))
+    firewall = read_for(host, (Asked(packet, way, sources),))
     if sources is not None:
         return explain_sources(read_firewall(firewall), packet, sources)
     explanation = explain_way(read_firewall(firewall), packet, way)

@@ -17,6 +17,8 @@ from agent.model.outline import Part
 from agent.model.packet import Packet
 from agent.model.ruleset import Backend
 from agent.model.twin import TwinInsert, TwinResult, TwinVerdict
+from agent.service.explaining import explain_live
+from agent.service.question import Question
 from agent.service.reading import parts_of, read_for
 from tests.bench.world import staged
 from tests.lab.kube_shape import kube_proxy
@@ -74,6 +76,21 @@ def test_the_twin_of_a_few_chains_says_what_the_kernel_says() -> None:
         )
         opened = ask(broker, parts, ours)
         assert (opened.verdict, opened.not_modelled) == (TwinVerdict.ACCEPT, ()), opened
+
+
+@inside
+def test_a_rule_of_somebodys_choice_is_tried_among_the_chains_that_count() -> None:
+    load("iptables-nft-restore", kube_proxy(400))
+    sh("ip link add cni0 type bridge", "ip address add 10.244.4.1/24 dev cni0", "ip link set cni0 up")
+    sh("ip link add eth0 type veth peer name eth1", "ip address add 172.31.16.124/20 dev eth0", "ip link set eth0 up")
+    asked = Question(src=str(POD.source), dst=str(POD.destination), dport="10250", in_="cni0")
+    with Broker.start(SETTINGS) as broker:
+        found = explain_live(broker, asked, twin=True)
+        assert found.twin is not None
+        assert (found.verdict.value, found.twin.verdict, found.twin.not_modelled) == ("REJECT", TwinVerdict.REJECT, ()), found
+        opened = explain_live(broker, asked, what_if="INPUT 7 -s 10.244.4.0/24 -j ACCEPT")
+        assert opened.twin is not None
+        assert (opened.verdict.value, opened.twin.verdict) == ("REJECT", TwinVerdict.ACCEPT), opened.twin
 
 
 @inside

@@ -8,9 +8,10 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agent.cli import live
-from agent.host.fixing import lease, lock, snapshot
+from agent.host.fixing import lease, lock, snapshot, tool
 from agent.host.probe import probe
 from agent.model.probe import ProbeRequest, ProbeResult
 from agent.model.settings import Settings
@@ -18,6 +19,9 @@ from agent.service.collect import collect
 from agent.service.fixes import Fixing
 from tests.lab.fixing import rig
 from tests.lab.fixing.cases.setting import by, count, refused
+
+# Seconds that iptables' lock may be held beside what a commit takes iptables and the kernel.
+LONGEST = 0.05
 
 
 def case_a_change_after_the_plan_is_a_conflict(backend: str) -> None:
@@ -102,7 +106,7 @@ def case_a_busy_lock_is_waited_for_and_then_told(backend: str) -> None:
 
 
 def case_the_lock_is_never_held_for_long(backend: str) -> None:
-    """With 10,000 rules, by somebody who only watches: ours is held for one comparison and one commit."""
+    """With 10,000 rules: it is held for one comparison and one commit."""
     if backend == "nft":
         return
     sources = (f"fd00::{n:x}/128" if rig.VERSION == 6 else f"10.{n // 250}.{n % 250}.1/32" for n in range(10000))
@@ -111,12 +115,14 @@ def case_the_lock_is_never_held_for_long(backend: str) -> None:
         [f"{rig.IPTABLES}-legacy-restore", "--noflush"], input=f"*filter\n:BIG - [0:0]\n{rules}COMMIT\n", text=True, check=True
     )
     held: list[float] = []
-    real = lock._take
+    committing: list[float] = []
+    real, real_finish = lock._take, tool.Writer.finish
 
     def take(descriptor: int, wait: float, who: str, pause: float) -> None:
         real(descriptor, wait, who, pause)
         if "iptables" in who:
             held.append(-time.monotonic())
+            committing.append(0.0)
 
     close = os.close
 
@@ -125,15 +131,30 @@ def case_the_lock_is_never_held_for_long(backend: str) -> None:
         if held and held[-1] < 0:
             held[-1] += time.monotonic()
 
+    def finish(writer: tool.Writer, *given: Any) -> str:
+        started = time.monotonic()
+        try:
+            return real_finish(writer, *given)
+        finally:
+            if held and held[-1] < 0:
+                committing[-1] = time.monotonic() - started
+
     fixer = rig.fixer(twin=rig.said)
     lock._take = take
     lock.os.close = closing
+    tool.Writer.finish = finish
     try:
         for _ in range(count(5, 500)):
             fixer.revert(by(fixer.apply(rig.order(fixer, backend)).id))
     finally:
-        lock._take, lock.os.close = real, close
-    times = sorted(1000 * seconds for seconds in held)
-    median, late = times[len(times) // 2], times[len(times) * 99 // 100]
-    print(f"{len(times)} times held: median {median:.1f} ms, p99 {late:.1f} ms, most {times[-1]:.1f} ms", file=sys.stderr)
-    assert len(times) >= 2 * count(5, 500)
+        lock._take, lock.os.close, tool.Writer.finish = real, close, real_finish
+    own = [whole - commit for whole, commit in zip(held, committing, strict=True)]
+    for what, seconds in (("held", held), ("held but for the commit", own)):
+        times = sorted(1000 * each for each in seconds)
+        median, late = times[len(times) // 2], times[len(times) * 99 // 100]
+        said = f"{len(times)} times {what}: median {median:.1f} ms, p99 {late:.1f} ms, most {times[-1]:.1f} ms"
+        print(said, file=sys.stderr)
+    assert len(held) >= 2 * count(5, 500)
+    assert all(committing)
+    # The tests assert no times: a neighbour on the same processors has them. `make fix-faults` is run alone.
+    assert not os.environ.get("KUBEREACH_FULL") or max(own) <= LONGEST, said
