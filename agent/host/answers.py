@@ -65,7 +65,7 @@ class Answers:
             "firewall": lambda _: self.firewall(),
             "survey": self._survey,
             "parts": self._parts,
-            "hold": lambda arguments: operations.Name(self._hold(arguments.parts).digest()),
+            "hold": lambda arguments: operations.Name(self._hold(arguments.parts, whole=arguments.whole).digest()),
             "legacy_chain": self._legacy_chain,
             "pod_route": lambda arguments: node.pod_route(arguments.address),
             "socket": self._socket,
@@ -134,11 +134,11 @@ class Answers:
         return found
 
     def _rules(self, parts: Sequence[Part]) -> Firewall:
-        """All of them; where parts are named, these and what is around them. Kept for the twin."""
-        return self._hold(parts) if parts else self.firewall()
+        """All of them; where parts are named, these and what a fix stands on. Kept for the twin."""
+        return self._hold(parts, whole=True) if parts else self.firewall()
 
-    def _hold(self, parts: Sequence[Part]) -> Firewall:
-        held = in_parts.hold(parts, self._parts_known.recall)
+    def _hold(self, parts: Sequence[Part], *, whole: bool) -> Firewall:
+        held = in_parts.hold(parts, self._parts_known.outline, self._parts_known.recall, whole=whole)
         self._readings.keep(held)
         return held.firewall
 
@@ -147,6 +147,7 @@ class Answers:
         found = firewall.survey()
         if found.outline is None:
             self._readings.keep(Held(found))
+        self._parts_known.note(found.outline)
         return found
 
     def _parts(self, arguments: operations.PartsArguments) -> operations.MaybeParts:

@@ -102,9 +102,12 @@ class Broker:
         """Chains and sets of nftables as the tools print them, if it still is at that generation."""
         return self._ask("parts", operations.MaybeParts, {"generation": generation, "parts": to_plain(tuple(wanted))})
 
-    def hold(self, parts: Sequence[Part]) -> str:
-        """Has the broker read these parts of a large nftables with all around them; the name by which the twin knows them."""
-        return self._ask("hold", operations.Name, {"parts": to_plain(tuple(parts))}).digest
+    def hold(self, parts: Sequence[Part], *, whole: bool = False) -> str:
+        """Has the broker hold these parts of a large nftables; the name by which the twin knows them.
+
+        With `whole` iptables' tables but nat are read whole: a fix stands on them.
+        """
+        return self._ask("hold", operations.Name, {"parts": to_plain(tuple(parts)), "whole": whole}).digest
 
     def legacy_chain(self) -> LegacyChain | None:
         """The second reading of the legacy INPUT chain; None where no legacy `filter` table exists."""

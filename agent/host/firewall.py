@@ -51,7 +51,7 @@ _LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/pro
 
 def capture() -> Firewall:
     """Reads each live backend once, known ones at the same time. What could not be read is in `problems`."""
-    return _capture(_outline(), whole=True)
+    return _capture(read_outline(), whole=True)
 
 
 def survey() -> Firewall:
@@ -59,13 +59,13 @@ def survey() -> Firewall:
 
     `outline` then says what there is, and `read_parts` reads it.
     """
-    outline = _outline()
+    outline = read_outline()
     return _capture(outline, whole=outline is None or outline.rules <= WHOLE)
 
 
-def frame() -> Firewall:
-    """All but the rules of nftables, whose `outline` it has. None where the kernel does not tell it."""
-    return _capture(_outline(), whole=False)
+def frame(outline: Outline) -> Firewall:
+    """All but the rules of nftables, which has this outline."""
+    return _capture(outline, whole=False)
 
 
 def save_table(family: str, table: str) -> Reading:
@@ -73,8 +73,8 @@ def save_table(family: str, table: str) -> Reading:
     return _reading((_SAVES[family], (*_save(_PROGRAMS[family], "nft"), "-t", table)))
 
 
-def _outline() -> Outline | None:
-    """None where the kernel tells nothing: nft will say why."""
+def read_outline() -> Outline | None:
+    """What nftables holds, without its rules. None where the kernel tells nothing: nft will say why."""
     try:
         with nftnetlink.Reader() as reader:
             return reader.outline()

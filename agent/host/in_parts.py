@@ -1,8 +1,8 @@
 """A large nftables for the twin and for a fix: the chains that count as they stand, all others by their names alone.
 
-Of what iptables made, all tables but nat are read whole: a fix stands on every chain that INPUT leads to. Of nat, and of nft's
-own tables, there are the chains that somebody names. The others are `unread`: who loads the rules puts a watch into each, and
-takes no verdict of a packet that came to one. So whoever names too few of them is told, and never believed.
+There are the chains that somebody names. The others are `unread`: who loads the rules puts a watch into each, and takes no
+verdict of a packet that came to one. So whoever names too few of them is told, and never believed. For a fix, which stands on
+every chain that INPUT leads to, all tables of iptables but nat are read whole.
 """
 
 import json
@@ -40,17 +40,20 @@ class Held:
     in_part: bool = False
 
 
-def hold(parts: Sequence[Part], read: Read) -> Held:
-    """These parts of nftables as they are now, `read` by generation, and what is around them. Raises `HostError`, `OSError`."""
+def hold(parts: Sequence[Part], outlined: Callable[[], Outline | None], read: Read, *, whole: bool = False) -> Held:
+    """These parts of nftables as they are now, and what is around them. Raises `HostError`, `OSError`.
+
+    `outlined` tells what there is, `read` reads parts of that generation.
+    """
     for _ in range(_ATTEMPTS):
-        found = firewall.frame()
-        outline = found.outline
+        outline = outlined()
         if outline is None:
             raise HostError("what nftables holds is not told by the kernel")
-        whole = tuple(_whole(outline))
+        found = firewall.frame(outline)
+        tables = tuple(_whole(outline)) if whole else ()
         readings = read(outline.generation, parts)
         if readings is not None:
-            return put_together(_with_sets(replace(found, parts=tuple(readings)), whole), outline, whole)
+            return put_together(_with_sets(replace(found, parts=tuple(readings)), tables), outline, tables)
     raise HostError(f"the rules of nftables changed during each of {_ATTEMPTS} readings")
 
 

@@ -100,9 +100,10 @@ class PartsArguments:
 
 @dataclass(frozen=True, slots=True)
 class HoldArguments:
-    """Which chains, sets and maps of a large nftables are to be held beside all that is read in any case."""
+    """Which chains, sets and maps of a large nftables are to be held; with `whole` beside iptables' tables but nat."""
 
     parts: tuple[Part, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

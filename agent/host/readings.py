@@ -6,10 +6,10 @@ What the twin loads as root must not come from the front: the front names a read
 from collections.abc import Sequence
 from threading import Lock
 
-from agent.host import firewall
+from agent.host import firewall, nftnetlink
 from agent.host.in_parts import Held
 from agent.model.capture import PartReading
-from agent.model.outline import Part
+from agent.model.outline import Outline, Part
 
 # One look has two readings, and a page may be made meanwhile.
 _KEPT = 3
@@ -51,7 +51,24 @@ class KnownParts:
     def __init__(self) -> None:
         self._lock = Lock()
         self._generation = -1
+        self._outline: Outline | None = None
         self._known: dict[Part, PartReading] = {}
+
+    def note(self, outline: Outline | None) -> None:
+        """What a look has just read."""
+        with self._lock:
+            self._outline = outline
+
+    def outline(self) -> Outline | None:
+        """What there is now; a known outline where the generation is still its own. Raises `OSError`."""
+        with self._lock:
+            known = self._outline
+        with nftnetlink.Reader() as reader:
+            if known is not None and reader.generation() == known.generation:
+                return known
+        found = firewall.read_outline()
+        self.note(found)
+        return found
 
     def read(self, generation: int, parts: Sequence[Part]) -> tuple[PartReading, ...] | None:
         """These parts, read now: whose counters count must not be given older ones. As `firewall.read_parts`."""

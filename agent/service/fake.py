@@ -71,7 +71,7 @@ class FakeHost:
         held = {item.part: item for item in self.capture.before.parts}
         return MaybeParts(tuple(held[part] for part in wanted if part in held))
 
-    def hold(self, parts: Sequence[Part]) -> str:
+    def hold(self, parts: Sequence[Part], *, whole: bool = False) -> str:  # noqa: ARG002
         """The name of the captured firewall, whatever parts are meant."""
         self._called(f"hold {len(parts)}")
         return self.capture.before.digest()

@@ -170,7 +170,7 @@ class Fixing:
             firewall = self.host.firewall()
             name, seen = firewall.digest(), replace(capture, before=firewall, between=None)
         else:
-            name, seen = hold(self.host, parts_of(capture.before)), capture
+            name, seen = hold(self.host, parts_of(capture.before), whole=True), capture
         scene = read_scene(seen)
         if scene.packet is None:
             raise NoPlanError("The pod's packet is not known any more: try again.")

@@ -49,8 +49,8 @@ class Host(Protocol):
         """Chains and sets of nftables, raw, with counters, if it still is at that generation."""
         ...
 
-    def hold(self, parts: Sequence[Part]) -> str:
-        """Reads these parts of a large nftables with all around them, and keeps them; the name by which the twin knows them."""
+    def hold(self, parts: Sequence[Part], *, whole: bool = False) -> str:
+        """Keeps these parts of a large nftables; the name by which the twin knows them. `whole`: as a fix rests on them."""
         ...
 
     def legacy_chain(self) -> LegacyChain | None:

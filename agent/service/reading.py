@@ -72,11 +72,11 @@ def name_of(host: Host, firewall: Firewall) -> str:
     return hold(host, parts_of(firewall))
 
 
-def hold(host: Host, parts: Sequence[Part]) -> str:
+def hold(host: Host, parts: Sequence[Part], *, whole: bool = False) -> str:
     """As `Host.hold`. Raises `HostError` where so many parts count that they cannot be named in one request."""
     if len(parts) > _NAMED:
         raise HostError(f"the packet can come to {len(parts)} chains and sets, and the twin takes {_NAMED}")
-    return host.hold(parts)
+    return host.hold(parts, whole=whole)
 
 
 def _read(host: Host, firewall: Firewall, outline: Outline, asked: Sequence[Asked]) -> Firewall | None:

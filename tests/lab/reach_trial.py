@@ -134,16 +134,17 @@ def compare_twins(tally: Tally, workers: Workers, asked: Sequence[Asked], name: 
             TwinInterface(name="eth0", addresses=(f"{packet.destination}{eth}",)),
         ),
     )
-    in_part = hold([item.part for item in part.parts], KnownParts().recall)
-    told = [
+    known, names = KnownParts(), [item.part for item in part.parts]
+    in_part = (hold(names, known.outline, known.recall, whole=whole) for whole in (False, True))
+    whole, *others = (
         workers.ask(TWIN, {"request": to_plain(request), "held": to_plain(held)}, Trial).result
-        for held in (Held(firewall.capture()), in_part)
-    ]
-    whole, other = told
+        for held in (Held(firewall.capture()), *in_part)
+    )
     if whole.not_modelled or whole.fresh:  # chance, and what the kernel remembers, may differ from one trial to the next
         tally.unsure += 1
         return
-    assert comparable(whole) == comparable(other), f"{name}\n--- whole\n{whole}\n--- in part\n{other}"
+    for other in others:
+        assert comparable(whole) == comparable(other), f"{name}\n--- whole\n{whole}\n--- in part\n{other}"
     tally.twins += 1
 
 

@@ -190,7 +190,7 @@ def test_what_netlink_told_early_changes_no_reading(
 ) -> None:
     ran = node(legacy="filter\n", nft=nft_json(*((family, "filter") for family in shown)))
     outline = Outline(generation=4, tables=tuple(OutlineTable(family=family, name="filter") for family in told))
-    monkeypatch.setattr(firewall, "_outline", lambda: outline)
+    monkeypatch.setattr(firewall, "read_outline", lambda: outline)
     saves = {"ip": NFT_SAVE, "ip6": NFT_SAVE6}
     assert names(firewall.capture()) == names(firewall.survey()) == [NFT_JSON, LEGACY_SAVE, *(saves[each] for each in shown)]
     assert len(ran) == 2 * (2 + len(set(shown) | set(told) & set(saves))), "each is asked once"

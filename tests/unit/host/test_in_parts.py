@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.host import firewall, readings
+from agent.host import firewall, nftnetlink, readings
 from agent.host.errors import HostError
 from agent.host.in_parts import hold, put_together
 from agent.host.readings import KnownParts
@@ -112,7 +112,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> dict[str, Firewall]:
     """What `firewall.frame` finds, under "frame"."""
     legacy = Reading(name=LEGACY_SAVE, argv=(), status=0, stdout="*filter\nCOMMIT\n")
     state = {"frame": Firewall(outline=OUTLINE, readings=(legacy,), legacy_tables=("filter",))}
-    monkeypatch.setattr(firewall, "frame", lambda: state["frame"])
+    monkeypatch.setattr(firewall, "frame", lambda _: state["frame"])
     monkeypatch.setattr(firewall, "save_table", lambda _family, _table: WHOLE[0][2])
     monkeypatch.setattr(firewall, "read_sets", lambda: (Reading(name=IPSET_SAVE, argv=(), status=0),))
     return state
@@ -120,28 +120,32 @@ def node(monkeypatch: pytest.MonkeyPatch) -> dict[str, Firewall]:
 
 def test_around_the_parts_is_all_that_is_read_in_any_case(node: dict[str, Firewall]) -> None:
     asked: list[object] = []
-    held = hold([item.part for item in PARTS], lambda generation, parts: asked.append((generation, parts)) or PARTS)
-    assert asked == [(7, [item.part for item in PARTS])]
+    names = [item.part for item in PARTS]
+    held = hold(names, lambda: OUTLINE, lambda generation, parts: asked.append((generation, parts)) or PARTS, whole=True)
+    assert asked == [(7, names)]
+    assert FILTER in text_of(held.firewall, NFT_SAVE)
+    few = hold(names, lambda: OUTLINE, lambda *_: PARTS)
+    assert "*filter" not in text_of(few.firewall, NFT_SAVE)
+    assert set(few.unread) > set(held.unread)
     assert [reading.name for reading in held.firewall.readings] == [NFT_JSON, NFT_SAVE, LEGACY_SAVE]
     assert held.firewall.legacy_tables == ("filter",)
 
 
 def test_sets_are_read_where_a_rule_names_one(node: dict[str, Firewall]) -> None:
     ruled = saved(PARTS[0], "-A INPUT -m set --match-set pods src -j DROP\n")
-    assert hold([ruled.part], lambda *_: (ruled,)).firewall.reading(IPSET_SAVE) is not None
+    assert hold([ruled.part], lambda: OUTLINE, lambda *_: (ruled,)).firewall.reading(IPSET_SAVE) is not None
     known = Reading(name=IPSET_SAVE, argv=(), status=0, stdout="create pods hash:ip\n")
     node["frame"] = replace(node["frame"], readings=(known,))
-    assert hold([ruled.part], lambda *_: (ruled,)).firewall.reading(IPSET_SAVE) is known
+    assert hold([ruled.part], lambda: OUTLINE, lambda *_: (ruled,)).firewall.reading(IPSET_SAVE) is known
 
 
 def test_rules_that_never_stand_still_are_not_held(node: dict[str, Firewall]) -> None:
     tries: list[int] = []
     with pytest.raises(HostError, match="changed during each of 3"):
-        hold([], lambda generation, _: tries.append(generation))
+        hold([], lambda: OUTLINE, lambda generation, _: tries.append(generation))
     assert len(tries) == 3
-    node["frame"] = Firewall()
     with pytest.raises(HostError, match="is not told"):
-        hold([], lambda *_: ())
+        hold([], lambda: None, lambda *_: ())
 
 
 def test_parts_are_known_for_one_generation_and_never_given_with_old_counters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +175,31 @@ def test_only_known_words_of_a_chains_listing_become_a_save() -> None:
     odd = nat("PREROUTING", "-P PREROUTING DROP\n-N A b\n-A PREROUTING -j ACCEPT\n")
     text = text_of(put_together(read(odd), OUTLINE, ()).firewall, NFT_SAVE)
     assert text.splitlines() == ["*nat", ":PREROUTING DROP [0:0]", "-N A b", "-A PREROUTING -j ACCEPT", "COMMIT"]
+
+
+def test_an_outline_is_read_again_when_its_generation_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, times = [7], list[int]()
+
+    class Reader:
+        def __enter__(self) -> "Reader":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def generation(self) -> int:
+            return now[0]
+
+    def read_outline() -> Outline:
+        times.append(now[0])
+        return replace(OUTLINE, generation=now[0])
+
+    monkeypatch.setattr(nftnetlink, "Reader", Reader)
+    monkeypatch.setattr(firewall, "read_outline", read_outline)
+    known = KnownParts()
+    known.note(OUTLINE)
+    assert known.outline() is OUTLINE
+    now[0] = 8
+    assert known.outline() == known.outline() == replace(OUTLINE, generation=8)
+    known.note(None)
+    known.outline()
+    assert times == [8, 8]

@@ -52,7 +52,8 @@ class Node:
         asks = any(self.held[each.name].save for each in wanted)
         return MaybeParts(tuple(self.held[each.name] for each in wanted), sets if asks else (), self.legacy)
 
-    def hold(self, parts: Sequence[Part]) -> str:
+    def hold(self, parts: Sequence[Part], *, whole: bool = False) -> str:
+        assert not whole
         return " ".join(part.name for part in parts)
 
 
