@@ -94,7 +94,7 @@ def _may_translate(ruleset: Ruleset, met: Mapping[Place, frozenset[Field]], know
 
 
 def _translates(statement: Statement) -> bool:
-    """Whether it is NAT, or a map that nobody has read: where that leads may be."""
+    """Whether it is NAT, or a map with an end that nobody can tell: that may change a packet, too."""
     if isinstance(statement, VerdictMap):
         return any(isinstance(verdict, Unclear) for _, verdict in statement.entries)
     return isinstance(statement, Translate)

@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from ipaddress import ip_network
 
+import pytest
+
 from agent.analysis.path.explain import Way, explain, explain_way
 from agent.analysis.path.reach import Asked, find_unread
 from agent.analysis.readers.read import read_firewall, read_parts
@@ -179,3 +181,32 @@ def test_a_firewall_read_in_part_survives_the_codec_and_has_a_digest_of_its_own(
     one, other = read(part("INPUT", [PORT, JUMP])), read(part("INPUT", [OTHER, JUMP]))
     assert from_plain(Firewall, json.loads(json.dumps(to_plain(one)))) == one
     assert one.digest() != other.digest() != read().digest()
+
+
+OUTPUT = OutlineChain(family="ip", table="filter", name="OUTPUT", handle=3, hook=3, kind="filter")
+BOTH = replace(OUTLINE, chains=(INPUT, OUTPUT))
+SPORT = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "sport"}}, "right": 80}}
+KEY = {"payload": {"protocol": "tcp", "field": "dport"}}
+
+
+def answering(*way_in: object, more: tuple[PartReading, ...] = ()) -> set[str]:
+    """The chains that are wanted of a firewall where an answer from port 80 would come to A."""
+    body = {"family": "ip", "table": "filter", "name": "OUTPUT", "handle": 3, "type": "filter", "hook": "output", "prio": 0}
+    out = part("OUTPUT", [SPORT, JUMP], body=body | {"policy": "accept"})
+    firewall = read(part("INPUT", *([each] for each in way_in)), out, *more, outline=BOTH)
+    return {name for *_, name in find_unread(read_firewall(firewall), [Asked(packet())]).chains}
+
+
+def test_an_answer_has_the_packets_own_ports_unless_nat_may_have_changed_them() -> None:
+    assert "A" not in answering({"accept": None})
+    assert "A" in answering({"redirect": {"port": 80}})
+    other = {"match": {"op": "==", "left": KEY, "right": 81}}
+    firewall = read(part("INPUT", [other, {"redirect": {"port": 80}}]), outline=BOTH)
+    assert "A" not in {name for *_, name in find_unread(read_firewall(firewall), [Asked(packet())]).chains}
+
+
+@pytest.mark.parametrize(("end", "wanted"), [({"accept": None}, False), ({"queue": {"num": 1}}, True)])
+def test_a_map_leads_where_it_says_and_who_takes_a_packet_out_may_change_it(end: object, wanted: bool) -> None:
+    body = {"family": "ip", "table": "filter", "name": "ends", "elem": [[10250, end], [22, {"drop": None}]]}
+    found = answering({"vmap": {"key": KEY, "data": "@ends"}}, more=(part("ends", kind="map", body=body),))
+    assert ("A" in found) is wanted
