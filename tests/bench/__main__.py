@@ -33,7 +33,7 @@ from tests.bench import (
     starting,
 )
 from tests.bench.idle import Idle
-from tests.bench.page import Run, compared, merged, ordered, read, table, worsened, write
+from tests.bench.page import Run, compared, lost, merged, ordered, read, table, worsened, write
 from tests.bench.results import SMALL, Effort, Measuring, NotMeasured, Row
 
 WATCHING = "P7"
@@ -145,6 +145,9 @@ def compare(old: Run, new: Run, again: Callable[[], Run]) -> int:
     if not compared(old, new):
         print("nothing to compare with: the kept run has none of these ratios", file=sys.stderr)
         return 2
+    if missing := lost(new):
+        print("\n".join(missing))
+        return 1
     found, against = worsened(old, new), "in docs/performance.json"
     if found:
         print("\n".join(found))
@@ -153,7 +156,8 @@ def compare(old: Run, new: Run, again: Callable[[], Run]) -> int:
         except NotMeasured as error:
             print(f"nothing says whether that is the machine: {error}")
             return 1
-        found, against = worsened(then, again()), f"for the code of {old.machine.commit}, here and now"
+        now = again()
+        found, against = lost(now) or worsened(then, now), f"for the code of {old.machine.commit}, here and now"
     print("\n".join(found) or f"{compared(old, new)} ratios are no more than a third worse than {against}")
     return 1 if found else 0
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agent.model.codec import from_plain
-from tests.bench.page import Run
+from tests.bench.page import Run, lost
 from tests.bench.results import NotMeasured
 
 _ROOT = Path(__file__).parents[2]
@@ -31,9 +31,12 @@ def measure(commit: str, rows: Sequence[str]) -> Run:
         argv = [str(python), "-m", "tests.bench", "--short", "--anyway", "--into", str(file), *rows]
         try:
             subprocess.run(argv, cwd=python.parents[2], check=False, timeout=_LONGEST, stdout=subprocess.DEVNULL)
-            return from_plain(Run, json.loads(file.read_text(encoding="utf-8")))
+            run = from_plain(Run, json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise NotMeasured(f"the code of {commit} could not be measured: {error}") from error
+    if missing := lost(run):
+        raise NotMeasured(f"of the code of {commit} a part could not be measured: {'; '.join(missing)}")
+    return run
 
 
 @contextmanager

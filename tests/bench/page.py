@@ -51,7 +51,7 @@ def table(run: Run) -> str:
     lines += [_machine(run), "", "| id | what | median [quartiles] | target | load |", "|---|---|---|---|---|"]
     lines += [_line(row) for row in run.rows]
     lines += [f"\n{row.id}: {row.note}." for row in run.rows if row.note]
-    lines += [f"\n{row.id}, not measured: {text}" for row in run.rows for text in row.lost]
+    lines += [f"\n{line}" for line in lost(run)]
     staged = [row for row in run.rows if row.stages]
     if staged:
         lines += ["", "Stages of the look, medians in ms; several run side by side:", ""]
@@ -106,6 +106,11 @@ def worsened(old: Run, new: Run, by: float = 1 / 3) -> list[str]:
             if claim.ratio and was and claim.value > was.value * (1 + by):
                 found.append(f"{row.id} {claim.words}: {claim.value:.3g}, and was {was.value:.3g}")
     return found
+
+
+def lost(run: Run) -> list[str]:
+    """What of it was not measured: a ratio that is missing is not one that stayed as it was."""
+    return [f"{row.id}, not measured: {text}" for row in run.rows for text in row.lost]
 
 
 def compared(old: Run, new: Run) -> int:

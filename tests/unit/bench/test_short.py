@@ -1,5 +1,7 @@
 """`make bench-short`: when a ratio that is worse than the kept one fails, and when it is the machine's doing."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.bench import __main__ as bench
@@ -36,6 +38,18 @@ def test_a_worse_ratio_is_held_against_the_kept_code_on_this_machine(monkeypatch
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "P4 ours / theirs: 4.6, and was 3"
     assert len(said) == 2
+
+
+@pytest.mark.parametrize("when", ["first", "again"])
+def test_a_row_that_was_not_measured_is_no_row_that_stayed_as_it_was(monkeypatch, capsys, when):
+    gone = replace(run_of(3.0), rows=(Row(id="P4", what="whole", lost=("nft ended with status 1",)),))
+    monkeypatch.setattr(kept_code, "measure", lambda *_: run_of(3.0))
+    assert bench.compare(run_of(3.0), gone if when == "first" else run_of(4.6), lambda: gone) in (1, 2)
+    both = replace(gone, rows=(*gone.rows, Row(id="P5", what="", claims=run_of(3.0).rows[0].claims)))
+    kept = replace(run_of(3.0), rows=(*run_of(3.0).rows, both.rows[1]))
+    worse = replace(kept, rows=(run_of(4.6).rows[0], both.rows[1]))
+    assert bench.compare(kept, both if when == "first" else worse, lambda: both) == 1
+    assert "P4, not measured: nft ended with status 1" in capsys.readouterr().out
 
 
 def test_a_ratio_within_a_third_is_not_measured_again(monkeypatch, capsys):
