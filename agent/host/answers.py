@@ -28,7 +28,6 @@ from agent.model.twin import TWIN_INTERFACE, TwinRequest, TwinResult
 # Seconds: a worker has five for everything.
 _TRACED = 2.0
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-_PARTS = 400
 _KINDS = {"stream": socket.SOCK_STREAM, "dgram": socket.SOCK_DGRAM}
 
 
@@ -231,8 +230,8 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
         raise CodecError("a socket is a `stream` or a `dgram`")
     if not all(firewall.may_ask(part) for part in _parts_of(arguments)):
         raise CodecError("a part of nftables is a chain, set or map, with names as the kernel takes them")
-    if len(_parts_of(arguments)) > _PARTS:
-        raise CodecError(f"more than {_PARTS} parts of nftables are not read at once")
+    if len(_parts_of(arguments)) > operations.MOST_PARTS:
+        raise CodecError(f"more than {operations.MOST_PARTS} parts of nftables are not read at once")
     if isinstance(arguments, operations.EvidenceArguments) and arguments.pod.version != arguments.node.version:
         raise CodecError("the pod's and the node's address are of one IP version")
     if isinstance(arguments, operations.DeepArguments) and not _may_be_traced(arguments.request):

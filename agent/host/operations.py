@@ -27,6 +27,8 @@ GUARD, CHANGED, BUSY, NO_DISK, NO_LEASE, NO_FIX, NO_TOOL = (
 REFUSALS = frozenset((GUARD, CHANGED, BUSY, NO_DISK, NO_LEASE, NO_FIX, NO_TOOL))
 
 PROTOCOL = 1
+# Parts of nftables that one request names: with names of usual length these are half of its 64 KiB.
+MOST_PARTS = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from agent.analysis.path.reach import Asked, find_unread
 from agent.analysis.readers.read import read_firewall, read_parts
+from agent.host.operations import MOST_PARTS
 from agent.model.capture import IPSET_SAVE, NFT_JSON, Firewall, PartReading, Reading
 from agent.model.outline import Outline, Part
 from agent.model.ruleset import Chain, Ruleset
@@ -20,7 +21,6 @@ ATTEMPTS = 5
 _MOST = 1000
 # A request to the broker has 64 KiB.
 _AT_ONCE = 100
-_NAMED = 400
 _MOVING = f"the rules of nftables changed during each of {ATTEMPTS} readings"
 
 
@@ -74,8 +74,8 @@ def name_of(host: Host, firewall: Firewall) -> str:
 
 def hold(host: Host, parts: Sequence[Part], *, whole: bool = False) -> str:
     """As `Host.hold`. Raises `HostError` where so many parts count that they cannot be named in one request."""
-    if len(parts) > _NAMED:
-        raise HostError(f"the packet can come to {len(parts)} chains and sets, and the twin takes {_NAMED}")
+    if len(parts) > MOST_PARTS:
+        raise HostError(f"the packet can come to {len(parts)} chains and sets, and the twin takes {MOST_PARTS}")
     return host.hold(parts, whole=whole)
 
 
