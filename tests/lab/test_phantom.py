@@ -190,6 +190,31 @@ def test_a_broker_that_is_killed_leaves_nothing() -> None:
 
 @needs_plugins
 @inside
+def test_a_phantom_that_dies_while_it_is_taken_back_leaves_nothing() -> None:
+    """Its namespace must outlast the plugins: the bridge's finds the masquerading rules by an address that is in there."""
+    bins = Path("/run/bin")
+    bins.mkdir()
+    # The last plugin is the first that is told DEL. Its parent is the guardian, whose parent is the phantom.
+    killer = bins / "kills"
+    killer.write_text(
+        """#!/bin/sh
+        cat > /dev/null
+        [ "$CNI_COMMAND" = DEL ] || { echo '{"cniVersion": "1.0.0"}'; exit 0; }
+        phantom=$(awk '/^PPid/ {print $2}' /proc/$PPID/status)
+        kill -9 "$phantom"
+        while [ -e "/proc/$phantom/ns/net" ]; do sleep 0.01; done
+        """
+    )
+    killer.chmod(0o755)
+    node_without_pods({"type": "kills"})
+    with Broker.start(settings(PLUGINS, str(bins))) as broker:
+        assert broker.phantom(REQUEST).address
+        assert "without a word" in broker.end_phantom().problem
+        await_that(lambda: left() == NOTHING)
+
+
+@needs_plugins
+@inside
 def test_a_phantom_that_is_killed_leaves_nothing() -> None:
     node_without_pods()
     with Broker.start(settings(PLUGINS)) as broker:

@@ -7,26 +7,33 @@ import fcntl
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.host.phantom import cni, stand_in
+from agent.host.phantom.makers import Maker, namespace
 
 _DIRECTORY = "phantoms"
 _RECORD, _RESULT, _BROKEN = ".json", ".result", ".broken"
 
 
-class Record:
-    """A record that is held. Raises `OSError` where it cannot be written."""
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    joint: cni.Joint
+    maker: Maker
 
-    def __init__(self, state_dir: str, joint: cni.Joint) -> None:
+
+class Record:
+    """A record that is held, of what CNI joins for the phantom of `maker`. Raises `OSError` where it cannot be written."""
+
+    def __init__(self, state_dir: str, joint: cni.Joint, maker: Maker) -> None:
         directory = Path(state_dir, _DIRECTORY)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / f"{joint.container}{_RECORD}"
         self._held = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._held, fcntl.LOCK_EX)
-        _write(self._held, asdict(joint))
+        _write(self._held, asdict(_Kept(joint, maker)))
         _sync(directory)
 
     def note(self, result: dict[str, Any]) -> None:
@@ -65,10 +72,11 @@ def settle(path: Path, *, wait: bool = True) -> None:
         if kept is None:
             return
         result = _result(path)
-        if Path(kept.netns).exists():
-            cni.delete(kept, result)
-        else:
-            stand_in.delete(kept, result)
+        with namespace(kept.maker) as netns:
+            if netns:
+                cni.delete(replace(kept.joint, netns=netns), result)
+            else:
+                stand_in.delete(kept.joint, result)
         path.with_suffix(_RESULT).unlink(missing_ok=True)
         path.unlink()
     except BlockingIOError:
@@ -88,12 +96,14 @@ def sweep(state_dir: str) -> list[str]:
     return problems
 
 
-def _read(path: Path, data: bytes) -> cni.Joint | None:
+def _read(path: Path, data: bytes) -> _Kept | None:
     """The record's words; one that was cut off before anything was asked for is put aside."""
     try:
         kept = json.loads(data)
-        network = {**kept["network"], "plugins": tuple(kept["network"]["plugins"]), "bins": tuple(kept["network"]["bins"])}
-        return cni.Joint(network=cni.Network(**network), container=str(kept["container"]), netns=str(kept["netns"]))
+        joint, network, maker = kept["joint"], kept["joint"]["network"], kept["maker"]
+        network |= {"plugins": tuple(network["plugins"]), "bins": tuple(network["bins"])}
+        joined = cni.Joint(network=cni.Network(**network), container=str(joint["container"]), netns=str(joint["netns"]))
+        return _Kept(joined, Maker(int(maker["pid"]), int(maker["started"])))
     except (ValueError, KeyError, TypeError):
         path.rename(path.with_suffix(_BROKEN))
         return None

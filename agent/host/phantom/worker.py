@@ -18,7 +18,7 @@ from pathlib import Path
 
 from agent.host import command, rtnetlink
 from agent.host.guardian import Guardian
-from agent.host.phantom import bridge, cni, records
+from agent.host.phantom import bridge, cni, makers, records
 from agent.model.capture import Interface
 from agent.model.codec import from_plain, to_plain
 from agent.model.phantom import Phantom, PhantomEnd, PhantomRequest
@@ -52,7 +52,7 @@ def main() -> None:
 class _Phantom:
     def __init__(self, request: PhantomRequest, settings: Settings, container: str) -> None:
         self._request, self._settings, self._container = request, settings, container
-        self._netns = f"/proc/{os.getpid()}/ns/net"
+        self._maker = makers.myself()
         self._record: records.Record | None = None
 
     def make(self) -> Phantom:
@@ -93,9 +93,9 @@ class _Phantom:
 
     def _by_cni(self) -> str:
         network = cni.find_network(self._settings.cni_dirs, self._settings.cni_bin_dirs)
-        joint = cni.Joint(network=network, container=self._container, netns=self._netns)
+        joint = cni.Joint(network=network, container=self._container, netns=self._maker.netns)
         try:
-            self._record = records.Record(self._settings.state_dir, joint)
+            self._record = records.Record(self._settings.state_dir, joint, self._maker)
         except OSError as error:
             raise cni.CniError(f"what CNI gives could not be written down ({error}), so it was not asked") from error
         try:
@@ -123,7 +123,7 @@ class _Phantom:
         with rtnetlink.Reader() as reader:
             left = [link.name for link in reader.interfaces() if link.name == bridge.INTERFACE]
         for name in left:
-            command.run(("nsenter", f"--net={self._netns}", "--", "ip", "link", "del", name))
+            command.run(("nsenter", f"--net={self._maker.netns}", "--", "ip", "link", "del", name))
 
     def _address(self) -> str:
         networks = [ip_network(text, strict=False) for text in self._request.pod_cidrs]
