@@ -1,7 +1,8 @@
 """One cluster and one installation for all the tests of this folder, in the order of the file: the last one uninstalls."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +20,21 @@ CLIENT = {
         "containers": [{"name": "c", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sleep", "infinity"]}],
     },
 }
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """A failure is told with what the agents and the cluster say at that moment."""
+    made = yield
+    report = made.get_result()
+    installed = getattr(item, "funcargs", {}).get("installed")
+    if report.when == "call" and report.failed and installed is not None:
+        for asked in (
+            ("get", "pods", "-A", "-o", "wide"),
+            ("get", "reaches", "-o", "yaml"),
+            ("-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/component=agent", "--prefix", "--timestamps", "--tail=60"),
+        ):
+            report.sections.append((f"kubectl {' '.join(asked)}", installed.kubectl(*asked, check=False)))
 
 
 @pytest.fixture(scope="session")

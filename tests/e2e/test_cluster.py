@@ -1,65 +1,21 @@
 """The incident on a real cluster, from the image and the manifests as they are."""
 
 import json
-import os
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.callers import account, binding, status, token
 from tests.e2e.cluster import NAMESPACE, ROOT, SCRIPTS, Cluster, eventually, run
+from tests.e2e.incident import address, connects, incident
+from tests.e2e.trouble import restarted, stopped, wish, without
 
 pytestmark = pytest.mark.timeout(3600)
 FOUR = 1 << 12 | 1 << 13 | 1 << 19 | 1 << 21  # NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN
-
-
-def address(cluster: Cluster, node: str) -> str:
-    addresses = cluster.get("node", node)["status"]["addresses"]
-    return next(str(item["address"]) for item in addresses if item["type"] == "InternalIP")
-
-
-@contextmanager
-def incident(cluster: Cluster, node: str, backend: str) -> Iterator[int]:
-    """Nodes may come in, pods may not: the rules of the real incident behind what is there. Gives the last rule's number."""
-    sources = ["172.31.16.0/20"] if cluster.own else [address(cluster, item["metadata"]["name"]) for item in cluster.nodes()]
-    rules = [
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-        "-p icmp -j ACCEPT",
-        "-i lo -j ACCEPT",
-        "-p tcp -m conntrack --ctstate NEW -m tcp --dport 22 -j ACCEPT",
-        *(f"-s {source} -j ACCEPT" for source in sources),
-        "-j REJECT --reject-with icmp-host-prohibited",
-    ]
-    placed: list[str] = []
-    try:
-        for rule in rules:
-            cluster.iptables(node, backend, "-A", "INPUT", *rule.split())
-            placed.append(rule)
-        yield cluster.iptables(node, backend, "-S", "INPUT").count("-A INPUT")
-    finally:
-        for rule in reversed(placed):  # the reject first
-            cluster.iptables(node, backend, "-D", "INPUT", *rule.split())
-
-
-def connects(cluster: Cluster, pod: str, target: str) -> str:
-    """What curl in an ordinary pod says of the kubelet's port: the HTTP status, then what it met on the way."""
-    argv = (
-        "curl",
-        "-skv",
-        "--max-time",
-        "5",
-        "-o",
-        "/dev/null",
-        "-w",
-        "%{http_code}",
-        f"https://{target}:10250/metrics/resource",
-    )
-    return cluster.kubectl("exec", pod, "--", *argv, check=False)
 
 
 def fact(report: dict[str, Any], name: str) -> dict[str, str]:
@@ -181,22 +137,6 @@ def answers(cluster: Cluster, node: str) -> dict[str, Any]:
     return report if not any("Kubernetes API" in problem for problem in report["problems"]) else {}
 
 
-@contextmanager
-def stopped(program: str) -> Iterator[None]:
-    """The process of our own cluster that runs `program`, stopped and continued: connections stay, answers do not come."""
-    pids = Path(os.environ.get("CLUSTER_DIR", "/run/kube-lab"), "pids").read_text().split()
-    (pid,) = [int(pid) for pid in pids if Path("/proc", pid, "comm").exists() and runs(pid, program)]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
-def runs(pid: str, program: str) -> bool:
-    return Path("/proc", pid, "cmdline").read_bytes().split(b"\0")[0].endswith(program.encode())
-
-
 def test_the_agent_may_what_it_needs_and_no_more(installed: Cluster) -> None:
     def can(verb: str, what: str, *more: str) -> bool:
         account = f"--as=system:serviceaccount:{NAMESPACE}:kubereach"
@@ -249,61 +189,30 @@ def test_each_right_that_is_used_is_needed(installed: Cluster, workers: list[str
 def test_each_right_of_the_publisher_is_needed(
     installed: Cluster, workers: list[str], clients: dict[str, str], rule: str, refused: str
 ) -> None:
-    node = workers[0]
+    node, wished = workers[0], datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def told() -> bool:
         return bool(re.search(refused, installed.kubectl("-n", NAMESPACE, "logs", installed.agent(node))))
 
+    def honoured() -> bool:
+        status = installed.get("reach", node)["status"]
+        return (status.get("runRequestTime"), status["state"]) == (wished, "reachable")
+
     asked = ("get", "reach", node)
     eventually("the node has an object", lambda: "NotFound" not in installed.kubectl(*asked, check=False))
     with without(installed, rule):
+        # A wish is answered by a write, whatever the object says already.
+        wish(installed, node, wished)
         # One that was refused before is silent for up to five minutes; a new one asks within its first half minute.
         restarted(installed, node)
+        if rule == "events":  # of a change from what the object says
+            eventually("the object is true", honoured)
         # Not before: its watch would see it, and the one that ends would have told of it in a log that ends with it.
         with incident(installed, node, "nft"):
             assert installed.report(node)["state"] == "blocked"  # the answer itself needs none of them
             eventually(f"the log says that {rule} was refused", told)
     installed.report(node)
     eventually("the object is true again", lambda: installed.get("reach", node)["status"]["state"] == "reachable")
-
-
-def restarted(cluster: Cluster, node: str) -> None:
-    """Another agent's pod on the node, ready."""
-    old = cluster.agent(node)
-    cluster.kubectl("-n", NAMESPACE, "delete", "pod", old)  # waits until it is gone
-
-    def ready() -> bool:
-        pods = cluster.get("-n", NAMESPACE, "pods", f"--field-selector=spec.nodeName={node}")["items"]
-        return any(
-            condition["type"] == "Ready" and condition["status"] == "True"
-            for pod in pods
-            for condition in pod["status"].get("conditions", ())
-        )
-
-    eventually("the new agent is ready", ready)
-
-
-@contextmanager
-def without(cluster: Cluster, resource: str) -> Iterator[None]:
-    """The agent's role without the rule for one resource."""
-    role = cluster.get("clusterrole", "kubereach-agent")
-    kept = [item for item in role["rules"] if resource not in item["resources"]]
-    (removed,) = [item for item in role["rules"] if resource in item["resources"]]
-    name, _, part = resource.partition("/")
-    group = removed["apiGroups"][0]
-    asked = ["auth", "can-i", removed["verbs"][0], f"{name}.{group}" if group else name, f"--subresource={part}"]
-    asked.append(f"--as=system:serviceaccount:{NAMESPACE}:kubereach")
-
-    def grant(rules: list[dict[str, Any]], answer: str) -> None:
-        """Who judges requests hears of a role's change a moment later."""
-        cluster.kubectl("patch", "clusterrole", "kubereach-agent", "--type=merge", "-p", json.dumps({"rules": rules}))
-        eventually(f"the role says {answer} to {resource}", lambda: cluster.kubectl(*asked, check=False).startswith(answer))
-
-    try:
-        grant(kept, "no")
-        yield
-    finally:
-        grant(role["rules"], "yes")
 
 
 def test_kubectl_get_reaches_names_node_and_rule(installed: Cluster, workers: list[str]) -> None:
@@ -344,7 +253,7 @@ def test_the_agents_answer_without_the_objects(installed: Cluster, workers: list
 
 def test_a_wish_in_the_object_is_a_new_look(installed: Cluster, workers: list[str]) -> None:
     wished = "2026-01-02T03:04:05Z"
-    installed.kubectl("patch", "reach", workers[0], "--type=merge", "-p", json.dumps({"spec": {"runRequestTime": wished}}))
+    wish(installed, workers[0], wished)
 
     def honoured() -> bool:
         return bool(installed.get("reach", workers[0])["status"].get("runRequestTime") == wished)
@@ -373,31 +282,6 @@ def test_callers_are_judged_by_the_api_server(installed: Cluster, workers: list[
                 )
     finally:
         installed.kubectl("delete", "-f", "-", stdin=json.dumps(people))
-
-
-def account(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "default"}}
-
-
-def binding(name: str) -> dict[str, Any]:
-    group = "rbac.authorization.k8s.io"
-    return {
-        "apiVersion": f"{group}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": f"e2e-{name}"},
-        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "kubereach-viewer"},
-        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": "default"}],
-    }
-
-
-def token(cluster: Cluster, name: str, audience: str = "kubereach.dev") -> str:
-    return cluster.kubectl("create", "token", name, "--audience", audience).strip()
-
-
-def status(cluster: Cluster, node: str, bearer: str, path: str = "/v1/report") -> str:
-    header = ("-H", f"Authorization: Bearer {bearer}") if bearer else ()
-    url = f"https://{address(cluster, node)}:10270{path}"
-    return cluster.inside(node, "curl", "-sSk", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code}", *header, url)
 
 
 def test_the_fix_by_curl_and_its_end(installed: Cluster, workers: list[str], clients: dict[str, str]) -> None:
