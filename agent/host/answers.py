@@ -15,6 +15,7 @@ from agent.host.in_parts import Held
 from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
 from agent.host.readings import KnownParts, Readings
+from agent.host.room import Room
 from agent.host.trials import Trial, Trials
 from agent.host.workers import IPTC, PROCESSES, TRACE, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
@@ -43,8 +44,15 @@ class Answers:
     """Answers requests for one broker. Safe to use from several threads. `converse` is handed our end of new channels."""
 
     def __init__(
-        self, settings: Settings, workers: Workers, converse: Callable[[socket.socket], None], *, stays: bool = False
+        self,
+        settings: Settings,
+        workers: Workers,
+        converse: Callable[[socket.socket], None],
+        *,
+        room: Room | None = None,
+        stays: bool = False,
     ) -> None:
+        room = room or Room()
         self._settings = settings
         self._workers = workers
         self._converse = converse
@@ -72,7 +80,7 @@ class Answers:
             "twin": lambda arguments: self._look_at_twin(arguments.request),
             "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
             "evidence": self._evidence,
-            "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace),
+            "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace, room),
             "deep": self._deep,
             "phantom": lambda arguments: self._phantoms.make(arguments.request),
             "end_phantom": lambda _: self._phantoms.end(),

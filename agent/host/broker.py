@@ -20,6 +20,7 @@ from agent.host import link, privilege, wire
 from agent.host.answers import Answers
 from agent.host.bell import Bell
 from agent.host.fixing import farewell
+from agent.host.room import Room
 from agent.host.workers import Workers
 from agent.model.codec import CodecError, from_plain
 from agent.model.settings import Settings
@@ -36,8 +37,9 @@ class Broker:
 
     def __init__(self, settings: Settings, *, stays: bool = False) -> None:
         self._settings = settings
-        self._workers = Workers()
-        self._answers = Answers(settings, self._workers, self.converse, stays=stays)
+        room = Room()
+        self._workers = Workers(room)
+        self._answers = Answers(settings, self._workers, self.converse, room=room, stays=stays)
 
     def warm(self) -> None:
         """Starts the workers that the first look will want, before it asks."""

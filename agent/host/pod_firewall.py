@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.host import command
 from agent.host.fixing import snapshot
 from agent.host.namespaces import Directory
+from agent.host.room import MIB, Claim, NoRoomError, Room
 from agent.model.capture import LEGACY_SAVE, LEGACY_SAVE6, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, Problem, Reading
 
 # A pod has a handful of rules, a mesh a hundred (20 KiB); who has more than this to list wants to keep us waiting.
@@ -19,28 +20,28 @@ _DEADLINE = 3.0
 _LIMIT = 1024 * 1024
 # Of legacy tables in the kernel: what a list of that length is there. iptables-legacy-save takes several times as much at once.
 _TABLES = 4 * 1024 * 1024
-# What nft takes for 1,500 rules. For 100,000 it would take 900 MiB before it prints one, of the memory that our cgroup has.
-_MEMORY = 16 * 1024 * 1024
+# What nft takes for 1,500 rules, and for none. For 100,000 it would take 900 MiB before it prints one, of what our cgroup has.
+_MEMORY, _LEAST = 16 * MIB, 6 * MIB
 _LISTS = {"ip": "/proc/thread-self/net/ip_tables_names", "ip6": "/proc/thread-self/net/ip6_tables_names"}
 _FAMILY = re.compile(r'"table":\s*\{"family":\s*"(\w+)"')
 
 
-def capture(directory: Directory, namespace: int) -> Firewall:
+def capture(directory: Directory, namespace: int, room: Room) -> Firewall:
     """Every live backend of that namespace. Raises `NamespaceGone` and `HostError`; what else fails is in `problems`."""
     entered = directory.inside(namespace, _enter)
     handle, legacy, legacy6 = entered.handle, entered.legacy, entered.legacy6
     try:
-        readings = [_read(handle, NFT_JSON, "nft", "-j", "list", "ruleset")]
+        readings = [_read(room, handle, NFT_JSON, "nft", "-j", "list", "ruleset")]
         families = set(_FAMILY.findall(readings[0].stdout))
-        readings += [_read(handle, NFT_SAVE, "iptables-nft-save", "-c")] if "ip" in families else []
-        readings += [_read(handle, NFT_SAVE6, "ip6tables-nft-save", "-c")] if "ip6" in families else []
+        readings += [_read(room, handle, NFT_SAVE, "iptables-nft-save", "-c")] if "ip" in families else []
+        readings += [_read(room, handle, NFT_SAVE6, "ip6tables-nft-save", "-c")] if "ip6" in families else []
         for names, name, tool, version in ((legacy, LEGACY_SAVE, "iptables", 4), (legacy6, LEGACY_SAVE6, "ip6tables", 6)):
             size = entered.sizes.get(version, 0)
             if names and size > _TABLES:
                 problem = f"its tables have {size} bytes in the kernel; more than {_TABLES} are not read"
                 readings.append(Reading(name=name, argv=(f"{tool}-legacy-save", "-c"), status=None, problem=problem))
             elif names:
-                readings.append(_read(handle, name, f"{tool}-legacy-save", "-c"))
+                readings.append(_read(room, handle, name, f"{tool}-legacy-save", "-c"))
     finally:
         os.close(handle)
     problems = tuple(
@@ -81,16 +82,16 @@ def _tables(family: str) -> tuple[str, ...]:
         return ()  # this kernel has no legacy tables
 
 
-def _read(handle: int, name: str, *argv: str) -> Reading:
+def _read(room: Room, handle: int, name: str, *argv: str) -> Reading:
     enter = command.find("nsenter")
     whole = (enter or "nsenter", f"--net=/proc/self/fd/{handle}", "--", *argv)
     if enter is None:
         return Reading(name=name, argv=whole, status=None, problem="nsenter is not installed")
     try:
-        child = command.spawn(whole, pass_fds=(handle,), environment={"LC_ALL": "C"})
-    except OSError as error:
-        return Reading(name=name, argv=whole, status=None, problem=f"nsenter could not be started: {error.strerror}")
-    done = child.converse(b"", _DEADLINE, _LIMIT, _MEMORY)
+        with room.claimed(_MEMORY, _LEAST) as claim:
+            done = _list(whole, handle, claim)
+    except NoRoomError as error:
+        return Reading(name=name, argv=whole, status=None, problem=f"{argv[0]} was not started: {error}")
     stdout = done.stdout if done.status is not None else b""
     return Reading(
         name=name,
@@ -101,3 +102,12 @@ def _read(handle: int, name: str, *argv: str) -> Reading:
         seconds=done.seconds,
         problem=done.problem,
     )
+
+
+def _list(argv: tuple[str, ...], handle: int, claim: Claim) -> command.Completed:
+    try:
+        child = command.spawn(argv, pass_fds=(handle,), environment={"LC_ALL": "C"})
+    except OSError as error:
+        return command.Completed(argv=argv, status=None, problem=f"nsenter could not be started: {error.strerror}")
+    claim.pid = child.pid
+    return child.converse(b"", _DEADLINE, _LIMIT, claim.size)

@@ -30,6 +30,7 @@ class Template:
         self.module = module
         self._gone = gone
         self._closing = False
+        self._jobs: list[object] = []
         self._ended = Event()
         self._last: command.Completed | None = None
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -47,6 +48,11 @@ class Template:
         """The template's own process, valid until it has ended."""
         return self._child.pid
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for a job of it."""
+        return bool(self._jobs)
+
     def run(self, data: bytes, timeout: float, limit: int) -> command.Completed:
         """Has a child made for the job `data`, and collects what it answers until it has ended.
 
@@ -55,6 +61,7 @@ class Template:
         ours, theirs = socket.socketpair()
         end, their_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         errors, their_errors = os.pipe2(os.O_CLOEXEC)
+        self._jobs.append(ours)
         try:
             with ours, end:
                 sent = self._send(theirs.fileno(), their_errors, their_end.fileno())
@@ -66,6 +73,7 @@ class Template:
                     raise NotStarted
                 return _Conversation(self, ours, errors, end).hold(data, timeout, limit)
         finally:
+            self._jobs.remove(ours)
             theirs.close()
             their_end.close()
             for fd in (errors, their_errors):

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agent.host.memory_limit import Left
+from agent.host.room import MIB, Room
 from agent.host.template import Template
 from agent.host.workers import PROCESSES, WorkerError, Workers
 from agent.model.capture import Processes
@@ -90,6 +92,57 @@ def files() -> set[str]:
 
 def test_a_worker_answers_with_a_value(workers: Workers) -> None:
     assert isinstance(workers.ask(PROCESSES, {}, Processes).listeners, tuple)
+
+
+class Limit:
+    """A memory limit that leaves so many bytes, whatever is taken."""
+
+    def __init__(self, left: int) -> None:
+        self._left = Left(left, 80 * MIB)
+
+    def left(self) -> Left:
+        return self._left
+
+
+def test_a_worker_that_does_not_fit_is_not_started_and_says_so() -> None:
+    workers = Workers(Room(Limit(10 * MIB)))  # type: ignore[arg-type]
+    workers.warm(PROCESSES)
+    with pytest.raises(
+        WorkerError, match=r"was not started: there is no room for it: it takes 15 MiB, and of our memory limit"
+    ):
+        workers.ask(PROCESSES, {}, Processes)
+    assert workers._templates == {}
+
+
+def test_one_that_has_nothing_to_do_makes_room_for_another(module: str) -> None:
+    workers = Workers(Room(Limit(25 * MIB)))  # type: ignore[arg-type]
+    try:
+        workers.ask(module, {}, Said)
+        first = template(workers, module)
+        workers.warm(PROCESSES)
+        assert set(workers._templates) == {module}, "nobody is ended for what is not needed yet"
+        assert workers.ask(PROCESSES, {}, Processes).listeners is not None
+        assert first.last_words() is not None
+        assert set(workers._templates) == {PROCESSES}
+        assert workers.ask(module, {}, Said)
+    finally:
+        workers.close()
+
+
+def test_one_at_work_is_not_ended_for_another(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.host.room._PATIENCE", 0.3)
+    workers, file = Workers(Room(Limit(25 * MIB))), tmp_path / "pid"  # type: ignore[arg-type]
+    heard: list[Said] = []
+    asking = threading.Thread(target=lambda: heard.append(workers.ask(module, {"sleep": 1, "file": str(file)}, Said)))
+    try:
+        asking.start()
+        assert until(file.exists)
+        with pytest.raises(WorkerError, match="no room"):
+            workers.ask(PROCESSES, {}, Processes)
+        asking.join()
+        assert len(heard) == 1
+    finally:
+        workers.close()
 
 
 def test_each_job_has_a_process_of_its_own_whose_parent_is_the_one_template(workers: Workers, module: str) -> None:
