@@ -99,7 +99,7 @@ class Departure:
 class Part:
     """Neighbouring source addresses that fare alike. `src` is a CIDR, or `first-last` where no CIDR is exactly that.
 
-    `assumptions` says what an UNDECIDED part hangs on.
+    `assumptions` says what an UNDECIDED part hangs on; `or_by` is as in `Explanation`.
     """
 
     src: str
@@ -108,12 +108,16 @@ class Part:
     reject_with: str | None = None
     client_sees: str | None = None
     decided_by: RuleRef | None = None
+    or_by: tuple[RuleRef, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """One packet walked through one ruleset. The JSON of `kubereach explain`. `twin` is the kernel's own word, where asked.
+
+    `or_by` are other rules that may be the one that stops the packet, all alike: chains of one priority run in an order that no
+    listing shows, and a rule in doubt may stand before the one that is sure. Empty where it is known which one it is.
 
     Where a whole network was asked about, `partition` has its parts in the order of their addresses, every address in one.
     """
@@ -124,6 +128,7 @@ class Explanation:
     reject_with: str | None = None
     client_sees: str | None = None
     decided_by: RuleRef | None = None
+    or_by: tuple[RuleRef, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()

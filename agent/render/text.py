@@ -59,7 +59,7 @@ def explanation(explanation: Explanation, *, wide: bool = False) -> str:
     blocks: list[Iterable[str]] = [
         [f"{_verdict_words(explanation)}", f"{_INDENT}packet: {clean(packet)}"],
         _titled("by source", _part_lines(explanation.partition, wide=wide)),
-        _titled("decided by", [place(rule), f"{_INDENT}{clean(rule.text)}"]) if (rule := explanation.decided_by) else [],
+        _titled("decided by", _decider_lines(explanation)),
         _section("its answer", [_answer(explanation.reply)] if explanation.reply else []),
         _section("it leaves as", map(_departure, explanation.leaves_as)),
         _titled("not decided", _assumption_lines(explanation)),
@@ -96,7 +96,8 @@ def _part_lines(parts: Sequence[Part], *, wide: bool) -> Iterator[str]:
         verdict = f"{part.verdict} with {part.reject_with}" if part.reject_with else part.verdict
         rule = part.decided_by
         count = f"{part.addresses} address{'es' if part.addresses > 1 else ''}"
-        rows.append((part.src, count, verdict, part.client_sees or "", f"{place(rule)}: {rule.text}" if rule else ""))
+        named = f"{' or '.join(map(place, (rule, *part.or_by)))}: {rule.text}" if rule else ""
+        rows.append((part.src, count, verdict, part.client_sees or "", named))
     yield from _table(rows)
     if len(parts) > len(shown):
         yield f"and {len(parts) - len(shown)} more parts: -o wide has all of them"
@@ -115,9 +116,21 @@ def _departure(leaves: Departure) -> str:
     return f"from {source}{renamed}; to {target}{f' port {leaves.dport}' if leaves.dport is not None else ''}"
 
 
+def _decider_lines(explanation: Explanation) -> Iterator[str]:
+    rule = explanation.decided_by
+    if rule:
+        yield place(rule)
+        yield f"{_INDENT}{clean(rule.text)}"
+    for other in explanation.or_by:
+        yield f"or, where the packet comes to it first, by {place(other)}"
+        yield f"{_INDENT}{clean(other.text)}"
+
+
 def _rule_title(explanation: Explanation, cause: Finding | None) -> str:
     if explanation.verdict is Verdict.ACCEPT and explanation.stopped_by is None:
         return "the firewall lets it in"
+    if explanation.or_by:
+        return "one of these rules decides"
     return "the rule that decides" if _proven(cause) else "the rule the model names"
 
 
@@ -130,8 +143,9 @@ def _proven(cause: Finding | None) -> bool:
 def _rule_lines(explanation: Explanation) -> Iterator[str]:
     rule = explanation.stopped_by or explanation.decided_by
     if rule:
-        yield place(rule)
-        yield f"{_INDENT}{clean(rule.text)}"
+        for each in (rule, *explanation.or_by):
+            yield place(each)
+            yield f"{_INDENT}{clean(each.text)}"
         yield _verdict_words(explanation)
 
 

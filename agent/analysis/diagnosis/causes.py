@@ -21,6 +21,7 @@ from agent.analysis.diagnosis.places import chain_at, rule_name, same_place
 from agent.analysis.diagnosis.provenance import owner_of
 from agent.analysis.diagnosis.rations import Ration, find_ration
 from agent.analysis.diagnosis.remedy import Opening, look_at_kubelet, open_before
+from agent.analysis.diagnosis.rivals import next_stop
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.suspects import Proof
 from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
@@ -143,6 +144,9 @@ def _blocked(scene: Scene, block: Block, testimonies: Sequence[Testimony]) -> Fi
             ),
         )
     remedy = _open(scene, block.packet, block.rule)
+    behind = next_stop(block)
+    if behind is not None:
+        message += f" An opening there is not enough: {rule_name(behind)} stops the packet as well ({behind.text})."
     if cause is firewall.SAVED_RULE_NOT_LOADED:
         remedy = replace(remedy, persistent={"the saved file": "has the line already; the message says what loads it"})
     return _finding(cause, message, testimonies, remedy)

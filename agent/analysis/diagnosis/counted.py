@@ -10,15 +10,17 @@ from agent.model.packet import Packet
 
 
 def is_counted_as_stopped(before: Firewall, between: Firewall, packet: Packet) -> bool:
-    """Whether these rules surely stop the packet or its answer, and the one that does so has counted something in between.
+    """Whether these rules surely stop the packet or its answer, and one that does so has counted something in between.
 
     False where the rules changed in between, or where it is not known.
     """
     ruleset = read_firewall(before)
-    rule = explain(ruleset, packet).stopped_by
+    explanation = explain(ruleset, packet)
+    rule = explanation.stopped_by
     if rule is None:
         return False
     later = read_firewall(between)
     if not blame.same_shape(ruleset, later, repeat):
         return False
-    return any(same_place(each.rule, rule) for each in blame.moved(ruleset, later, repeat))
+    stopping = (rule, *explanation.or_by)
+    return any(same_place(each.rule, one) for each in blame.moved(ruleset, later, repeat) for one in stopping)

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 
 from agent.analysis.diagnosis.identify import ANY_ADDRESS, identify
 from agent.analysis.diagnosis.packets import host_packet, moment_of, packets_of_other_networks, pod_packet
+from agent.analysis.diagnosis.rivals import choose
 from agent.analysis.diagnosis.scrape import Scrape, read_scrape
 from agent.analysis.diagnosis.silence import silenced_by
 from agent.analysis.diagnosis.surroundings import Surroundings, read_surroundings
@@ -37,7 +38,8 @@ class Scene:
     the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `scrape` is how
     metrics-server asks this kubelet; `capture` is all that was seen. `silenced_by` stops the answer of the REJECT that the
     packet meets, `other_packets` come from other pod networks, `saved` are the node's firewall files, `around` is what lies
-    on the packet's way beside the rules.
+    on the packet's way beside the rules. `rivals` are rules that stop the packet as the deciding one does, where it comes to
+    them first.
     """
 
     identity: Identity
@@ -61,6 +63,7 @@ class Scene:
     other_packets: tuple[Packet, ...] = ()
     saved: tuple[TextFile, ...] = ()
     around: Surroundings = field(default_factory=Surroundings)
+    rivals: tuple[RuleRef, ...] = ()
 
     @property
     def is_node(self) -> bool:
@@ -80,10 +83,13 @@ def read_scene(capture: Capture) -> Scene:
     own = host_packet(capture.node, identity, packet) if packet else None
     explanation = explain(ruleset, packet) if packet else None
     moved, changed = None, False
+    rivals: tuple[RuleRef, ...] = ()
     if capture.between is not None:
         between = read_firewall(capture.between)
         changed = not blame.same_shape(ruleset, between, repeat)
         moved = None if changed else blame.moved(ruleset, between, repeat)
+    if explanation is not None:
+        explanation, rivals = choose(explanation, moved)
     return Scene(
         identity=identity,
         ruleset=ruleset,
@@ -106,6 +112,7 @@ def read_scene(capture: Capture) -> Scene:
         other_packets=packets_of_other_networks(capture.node, capture.pod_routes, identity, packet),
         saved=capture.node.firewall_files,
         around=read_surroundings(capture, packet),
+        rivals=rivals,
     )
 
 

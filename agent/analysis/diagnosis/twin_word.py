@@ -7,8 +7,12 @@ from agent.model.report import Word
 from agent.model.twin import TwinResult, TwinRule, TwinVerdict
 
 
-def compare(explanation: Explanation, twin: TwinResult | None) -> tuple[Word, str]:
-    """The twin's word, and in a sentence what it saw or why there was nothing to see."""
+def compare(explanation: Explanation, twin: TwinResult | None, rivals: tuple[RuleRef, ...] = ()) -> tuple[Word, str]:
+    """The twin's word, and in a sentence what it saw or why there was nothing to see.
+
+    `rivals` are rules that stop the packet alike where they are met first: in which order the node's chains of one priority run
+    the twin does not know.
+    """
     if twin is None:
         return Word.ABSENT, "no twin was asked"
     if twin.problem:
@@ -19,7 +23,7 @@ def compare(explanation: Explanation, twin: TwinResult | None) -> tuple[Word, st
         return Word.SILENT, "no answer came back in the twin, and no rule there counted a stop"
     if explanation.verdict is Verdict.UNDECIDED:
         return Word.SILENT, f"{saw(twin)}, with rules that the model leaves open{_fresh(twin)}"
-    return _against(explanation, twin)
+    return _against(explanation, twin, rivals)
 
 
 def saw(twin: TwinResult) -> str:
@@ -33,7 +37,7 @@ def has_met(twin: TwinResult, rule: RuleRef) -> bool:
     return any(_same(rule, met) for met in twin.rules)
 
 
-def _against(explanation: Explanation, twin: TwinResult) -> tuple[Word, str]:
+def _against(explanation: Explanation, twin: TwinResult, rivals: tuple[RuleRef, ...]) -> tuple[Word, str]:
     rule, seen = explanation.decided_by, saw(twin)
     if twin.verdict.value != explanation.verdict.value:
         return Word.DISAGREES, f"{seen}{_fresh(twin)}"
@@ -43,8 +47,10 @@ def _against(explanation: Explanation, twin: TwinResult) -> tuple[Word, str]:
         return Word.DISAGREES, seen
     if rule is None:
         return Word.AGREES, seen
-    if has_met(twin, rule):
-        return Word.AGREES, f"{seen}; {rule_name(rule)} counted the packet there"
+    met = next((each for each in (rule, *rivals) if has_met(twin, each)), None)
+    if met is not None:
+        how = "counted the packet there" if met is rule else "counted it there, which stops it alike and came first"
+        return Word.AGREES, f"{seen}; {rule_name(met)} {how}"
     if rule.policy:
         return Word.AGREES, seen  # nft keeps no counter of policies, and a `return` reaches one unseen
     return Word.DISAGREES, f"{seen}, but {rule_name(rule)} did not count the packet there"

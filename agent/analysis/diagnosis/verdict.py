@@ -75,7 +75,7 @@ def _reason(scene: Scene, cause: Finding | None) -> str:
         return f"{rule_name(explanation.stopped_by)} stops its answers"
     if names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
         how = f"answers {explanation.reject_with}" if explanation.reject_with else "drops the packet"
-        return f"{rule_name(explanation.decided_by)} {how}"
+        return f"{' or '.join(map(rule_name, (explanation.decided_by, *explanation.or_by)))} {how}"
     return _lower(cause.title)
 
 

@@ -13,7 +13,7 @@ from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
 from agent.analysis.diagnosis.twin_word import compare
 from agent.analysis.path.replies import icmp_of
-from agent.model.explanation import Explanation, Verdict
+from agent.model.explanation import Explanation, Moved, RuleRef, Verdict
 from agent.model.probe import Outcome, ProbeResult
 from agent.model.report import Evidence, Word
 from agent.model.tri import Tri
@@ -50,7 +50,7 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
         silenced = scene.silenced_by is not None
         probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening, silenced=silenced)
         icmp = _icmp(scene.explanation, scene.pod_probe, silenced=silenced)
-    reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin))
+    reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin, scene.rivals))
     deep = (Testimony(*words) for words in deep_words(scene.explanation, scene.capture.deep))
     return _model(scene.explanation), probe, counters, icmp, reader, twin, *deep
 
@@ -71,7 +71,7 @@ def _model(explanation: Explanation) -> Testimony:
             "model", Word.SILENT, f"the verdict hangs on {len(explanation.assumptions)} rule(s) that could not be decided"
         )
     rule = explanation.decided_by
-    by = rule_name(rule) if rule else "no chain on the way"
+    by = " or by ".join(map(rule_name, (rule, *explanation.or_by))) if rule else "no chain on the way"
     reply = f" with {explanation.reject_with}" if explanation.reject_with else ""
     return Testimony("model", Word.AGREES, f"{explanation.verdict}{reply} by {by}{_answer(explanation)}")
 
@@ -129,12 +129,20 @@ def _counters(scene: Scene, explanation: Explanation) -> Testimony:
         return Testimony("counters", Word.SILENT, "no rule decides, so none can be counted")
     rise = next((moved.packets for moved in scene.moved if same_place(moved.rule, rule)), 0)
     if rise:
-        return Testimony("counters", Word.AGREES, f"{rule_name(rule)} counted {rise} packet(s) during the probe")
+        return Testimony("counters", *_counted(scene.moved, rule, explanation.or_by, rise))
     if not is_counted(scene.ruleset, rule):
         return Testimony("counters", Word.SILENT, f"{rule_name(rule)} has no counter")
     if scene.pod_probe is None or scene.pod_probe.outcome in UNTRIED:
         return Testimony("counters", Word.ABSENT, "no connect was made from a pod")
     return Testimony("counters", Word.DISAGREES, f"the counter of {rule_name(rule)} did not move during the probe")
+
+
+def _counted(moved: tuple[Moved, ...], rule: RuleRef, or_by: tuple[RuleRef, ...], rise: int) -> tuple[Word, str]:
+    also = [each for each in or_by if any(same_place(one.rule, each) for one in moved)]
+    if also:
+        named = " and ".join(map(rule_name, (rule, *also)))
+        return Word.SILENT, f"{named} counted packets during the probe: which of them ours is not known"
+    return Word.AGREES, f"{rule_name(rule)} counted {rise} packet(s) during the probe"
 
 
 def _icmp(explanation: Explanation, probe: ProbeResult | None, *, silenced: bool) -> Testimony:

@@ -48,6 +48,9 @@ def make_case(report: Report, scene: Scene) -> Case:
         said = ", ".join(f"{name} {finding.witnesses.get(name, Word.ABSENT)}" for name in silent)
         raise NoPlanError(f"The finding is not proven ({said}): model, twin and probe must agree before anything is changed.")
     rule = explanation.decided_by
+    if explanation.or_by:
+        named = " or ".join(map(rule_name, (rule, *explanation.or_by)))
+        raise NoPlanError(f"Which rule stops the packet is not known, {named}: the counters did not tell.")
     cidr = next((text for text in scene.identity.pod_cidrs if (":" in text) == (packet.version == 6)), "")
     if not cidr:
         raise NoPlanError("This node's pod network is not known: name it with --pod-cidr.")

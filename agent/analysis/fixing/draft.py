@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agent.analysis.diagnosis.places import rule_name
 from agent.analysis.fixing.case import Case, NoPlanError
 from agent.analysis.fixing.persistent import command, persistent
 from agent.analysis.fixing.what_if import blast_radius, with_rule
@@ -60,7 +61,8 @@ def finish(  # noqa: PLR0913  what a plan is made of
     changed = with_rule(ruleset, case.rule, found.position, found.rule)
     after = explain(changed, case.packet)
     if after.verdict is not Verdict.ACCEPT:
-        raise NoPlanError(f"An ACCEPT there would not help: by the rules the packet's fate would still be {after.verdict}.")
+        by = f" by {rule_name(after.decided_by)}" if after.decided_by is not None else ""
+        raise NoPlanError(f"An ACCEPT there would not help: by the rules the packet's fate would still be {after.verdict}{by}.")
     if now.verdict is not TwinVerdict.ACCEPT:
         why = now.problem or next(iter(now.not_modelled), f"its verdict was {now.verdict}")
         raise NoPlanError(f"That an ACCEPT there would help could not be shown in the twin: {why}.")

@@ -14,7 +14,7 @@ from agent.analysis.path.references import refer
 from agent.analysis.path.replies import resolve
 from agent.analysis.path.state import State, Traveller
 from agent.analysis.path.steps import Steps, effect_of
-from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit
+from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit, joined
 from agent.model.explanation import RuleRef
 from agent.model.ruleset import (
     Accept,
@@ -248,7 +248,7 @@ class _Passage:
         targets: dict[Exit, Target] = {}
         for exit_, decider in visit.exits.items():
             if exit_.end is not End.FELL or exit_.state is None:
-                self._record(strand.node, exit_, Decider(decider.rule, alone and decider.sure))
+                self._record(strand.node, exit_, Decider(decider.rule, alone and decider.sure, decider.others))
                 targets[exit_] = exit_
             elif action.goto:
                 targets[exit_] = self._fall(self._arrive(exit_.state, strand.node), alone=alone)
@@ -312,9 +312,8 @@ class _Passage:
         self._leave(strand, Exit(End.STUCK, rule=place, why=why), place)
 
     def _record(self, node: int, exit_: Exit, decider: Decider) -> None:
-        """Of several deciders of one exit the last is kept; a sure one has no others beside it."""
         self.trail.leave(node, exit_)
-        self.exits[exit_] = decider
+        self.exits[exit_] = joined(self.exits.get(exit_), decider)
 
     def _is_alone(self) -> bool:
         """Whether the variant at hand is the only one there is, so that no maybe lies on its way."""

@@ -77,6 +77,7 @@ def explain_way(ruleset: Ruleset, packet: Packet, way: Way) -> Explanation:
         reject_with=there.reply,
         client_sees=None if shaken else _client_sees(there, reply, packet),
         decided_by=None if shaken else there.decided_by,
+        or_by=there.or_by if not shaken and there.verdict is not Verdict.ACCEPT else (),
         assumptions=(*there.assumptions, *below) if shaken else there.assumptions,
         steps=there.steps,
         problems=tuple(dict.fromkeys((*ruleset.problems, *ruleset.unread, *([_astray(packet)] if astray else [])))),

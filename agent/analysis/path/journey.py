@@ -15,7 +15,7 @@ from agent.analysis.path.hooks import Placed, base_chains, base_of, groups, uses
 from agent.analysis.path.references import is_filter, refer
 from agent.analysis.path.state import State, Traveller
 from agent.analysis.path.steps import Steps
-from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit
+from agent.analysis.path.trail import Decider, End, Exit, Target, Trail, Visit, joined
 from agent.model.explanation import RuleRef
 from agent.model.ruleset import Hook, Ruleset
 from agent.model.tri import Tri
@@ -94,7 +94,7 @@ class Journey:
             self.waiting -= 1
             decider = variant.accepted.decider
             arrived = Exit(End.ACCEPT, variant.state)
-            self._record(variant.node, arrived, Decider(decider.rule, self._is_alone() and decider.sure))
+            self._record(variant.node, arrived, Decider(decider.rule, self._is_alone() and decider.sure, decider.others))
         return self.trail.close(self.exits)
 
     def _route(self, hook: Hook) -> None:
@@ -176,7 +176,7 @@ class Journey:
         targets: dict[Exit, Target] = {}
         for exit_, decider in visit.exits.items():
             if exit_.end is not End.ACCEPT or exit_.state is None:
-                self._record(variant.node, exit_, Decider(decider.rule, alone and decider.sure))
+                self._record(variant.node, exit_, Decider(decider.rule, alone and decider.sure, decider.others))
                 targets[exit_] = exit_
                 continue
             accepted = _outdo(variant.accepted, _Acceptance(_rank(placed, decider), decider))
@@ -247,9 +247,7 @@ class Journey:
 
     def _record(self, node: int, exit_: Exit, decider: Decider) -> None:
         self.trail.leave(node, exit_)
-        before = self.exits.get(exit_)
-        if before is None or not before.sure:
-            self.exits[exit_] = decider
+        self.exits[exit_] = joined(self.exits.get(exit_), decider)
 
     def _is_alone(self) -> bool:
         return not (self.waiting or self.live or self.exits)

@@ -53,6 +53,7 @@ class _Fate:
     verdict: Verdict
     reply: str | None = None
     decided_by: RuleRef | None = None
+    or_by: tuple[RuleRef, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     walked: bool = True
 
@@ -78,6 +79,7 @@ def explain_sources(ruleset: Ruleset, packet: Packet, sources: Network, *, most:
         reject_with=told.reject_with,
         client_sees=told.client_sees,
         decided_by=told.decided_by,
+        or_by=told.or_by,
         assumptions=told.assumptions,
         problems=tuple(dict.fromkeys((*ruleset.problems, *ruleset.unread, *rest))),
         partition=parts,
@@ -96,7 +98,8 @@ def _walk(ruleset: Ruleset, packet: Packet, span: Span, most: int) -> Iterator[t
         cut = _cut(piece, (*folded.tests, *always))
         if cut is None:
             walked = walk(folded.ruleset, replace(packet, source=_address(piece.low, packet.version)), _HOOKS)
-            yield piece, _Fate(walked.verdict, walked.reply, walked.decided_by, walked.assumptions)
+            or_by = walked.or_by if walked.verdict is not Verdict.ACCEPT else ()
+            yield piece, _Fate(walked.verdict, walked.reply, walked.decided_by, or_by, walked.assumptions)
         elif pieces >= most:
             yield Span(piece.low, span.high), _Fate(Verdict.UNDECIDED, walked=False)
             return
@@ -161,6 +164,7 @@ def _part(piece: Span, fate: _Fate, packet: Packet) -> Part:
         reject_with=fate.reply,
         client_sees=_client_sees(fate, packet),
         decided_by=fate.decided_by,
+        or_by=fate.or_by,
         assumptions=fate.assumptions,
     )
 
@@ -188,6 +192,7 @@ def _sum_up(parts: tuple[Part, ...]) -> Part:
         reject_with=first.reject_with if len(alike) == 1 else None,
         client_sees=first.client_sees if len(alike) == 1 else None,
         decided_by=first.decided_by if len(rules) == 1 else None,
+        or_by=tuple(dict.fromkeys(each for part in parts for each in part.or_by)) if len(rules) == 1 else (),
         assumptions=hanging,
     )
 

@@ -34,12 +34,29 @@ class Exit:
     why: str = ""
 
 
+# A reader looks at two or three; a chain of maybes may have a hundred thousand.
+MOST_OTHERS = 8
+
+
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """The rule that chose an exit; `sure` when no maybe lies on the way there. None for an exit that no rule chose."""
+    """The rule that chose an exit; `sure` when no maybe lies on the way there. None for an exit that no rule chose.
+
+    `others` choose the same exit on other ways: of a maybe, or of base chains in another order. The first few.
+    """
 
     rule: RuleRef | None
     sure: bool
+    others: tuple[RuleRef, ...] = ()
+
+
+def joined(before: Decider | None, after: Decider) -> Decider:
+    """The decider of an exit that two ways lead to: the sure one, else the later; the other is kept beside it."""
+    if before is None:
+        return after
+    kept, left = (before, after) if before.sure else (after, before)
+    others = dict.fromkeys((*kept.others, left.rule, *left.others))
+    return replace(kept, others=tuple(rule for rule in others if rule is not None and rule != kept.rule)[:MOST_OTHERS])
 
 
 Exits = frozenset[Exit]

@@ -3,7 +3,8 @@
 Every way the packet may go is followed. When all ways end alike the answer is decided, maybes on the way or not; else it is
 UNDECIDED, and the assumptions are the maybes whose sides end differently. The deciding rule is the one rule that all ways end
 by; of several, that of a way without a maybe, else the last. Base chains that run at one priority are walked in every order
-(`journey`): where they answer alike, the first in the ruleset's order decides.
+(`journey`): where they answer alike, the first in the ruleset's order decides. The rules that decide alike on another way or in
+another order are told beside it: which of them it is in truth, the rules alone do not say.
 
 An ACCEPT is decided by the last rule that accepts in a filter chain of the last hook, else by the policy of the last such
 chain; raw, mangle, nat and security chains count only where there is no other, and postrouting only where the hook before it
@@ -39,11 +40,14 @@ class Outcome:
     verdict: Verdict
     reply: str | None
     decided_by: RuleRef | None
+    or_by: tuple[RuleRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
     """The answer. With more than one outcome it is UNDECIDED, `decided_by` None, and `assumptions` says what it hangs on.
+
+    `or_by` are rules that would decide alike, had a maybe come out otherwise or were chains of one priority in another order.
 
     `arrivals` are the packets that may come through all hooks, as the rules have left them.
     """
@@ -55,6 +59,7 @@ class Walk:
     assumptions: tuple[Assumption, ...]
     steps: tuple[Step, ...]
     arrivals: tuple[State, ...] = ()
+    or_by: tuple[RuleRef, ...] = ()
 
 
 def walk(ruleset: Ruleset, packet: Packet, hooks: Sequence[Hook]) -> Walk:
@@ -93,11 +98,13 @@ def _go(journey: Journey, hooks: Sequence[Hook]) -> Visit:
 
 def _account(way: Visit, steps: Steps) -> Walk:
     root = ends_of(way)
-    outcomes = tuple(Outcome(_VERDICTS[exit_.end], exit_.reply, decider.rule) for exit_, decider in root.exits.items())
+    outcomes = tuple(
+        Outcome(_VERDICTS[exit_.end], exit_.reply, decider.rule, decider.others) for exit_, decider in root.exits.items()
+    )
     arrivals = tuple(exit_.state for exit_ in way.exits if exit_.state is not None)
     first = outcomes[0]
     if len(outcomes) == 1 and first.verdict is not Verdict.UNDECIDED:
-        return Walk(first.verdict, first.reply, first.decided_by, outcomes, (), steps.told(), arrivals)
+        return Walk(first.verdict, first.reply, first.decided_by, outcomes, (), steps.told(), arrivals, first.or_by)
     assumptions = _assume(decisive(root), root.exits)
     return Walk(Verdict.UNDECIDED, None, None, outcomes, assumptions, steps.told(), arrivals)
 

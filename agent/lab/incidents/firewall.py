@@ -69,6 +69,17 @@ INCIDENTS: tuple[Incident, ...] = (
         expect=Expectation(code="mixed-backends", decider=LAST, errno="EHOSTUNREACH", icmp="3/10"),
     ),
     Incident(
+        name="both-backends",
+        story="The same rules were loaded by both iptables: each rejects pods, and no listing shows which of them is first.",
+        rules={
+            # Of chains at one priority the one that was made last is first, and on stage that is nft's.
+            Backend.NFT: Rules(
+                legacy=filter_table(*STATEFUL, NODES, PROHIBITED), nft=filter_table(*STATEFUL, NODES, PROHIBITED) + MASQUERADE
+            )
+        },
+        expect=Expectation(code="input-reject", decider=LAST, errno="EHOSTUNREACH", icmp="3/10"),
+    ),
+    Incident(
         name="allowed-node-subnet-only",
         story="Port 10250 is open for the nodes' subnet, as the documentation asks, but not for pods.",
         rules=on_either((*STATEFUL, NODES_KUBELET, PROHIBITED)),

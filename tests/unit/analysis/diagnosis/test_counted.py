@@ -20,6 +20,7 @@ def firewall(*rules: str, policy: str = "ACCEPT [0:0]", out: str = "ACCEPT [0:0]
 
 
 DROP = "[{}:0] -A INPUT -p tcp -m tcp --dport 10250 -j DROP"
+LIMITED = "-A INPUT -m statistic --mode random --probability 0.5 -j DROP"
 OTHER = "[{}:0] -A INPUT -p tcp -m tcp --dport 22 -j DROP"
 
 
@@ -46,6 +47,12 @@ OTHER = "[{}:0] -A INPUT -p tcp -m tcp --dport 22 -j DROP"
         ),
         pytest.param(
             firewall(DROP.format(3)), firewall(OTHER.format(0), DROP.format(4)), False, id="the rules changed meanwhile"
+        ),
+        pytest.param(
+            firewall(f"[3:0] {LIMITED}", DROP.format(3)),
+            firewall(f"[4:0] {LIMITED}", DROP.format(3)),
+            True,
+            id="one in doubt before the sure one",
         ),
         pytest.param(
             firewall("[0:0] -A OUTPUT -p tcp -m tcp --sport 10250 -j DROP"),

@@ -4,6 +4,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from agent.analysis.path.steps import MAX_STEPS
+from agent.analysis.path.trail import MOST_OTHERS
 from agent.model.explanation import Verdict
 from agent.model.packet import Field
 from agent.model.ruleset import (
@@ -42,6 +43,16 @@ class TestOneChain:
         assert [(step.rule.rule_number, step.result, step.effect) for step in found.steps] == [
             (2, "match", "reject with icmp-host-prohibited")
         ]
+
+    def test_a_rule_in_doubt_that_would_decide_alike_is_told_beside_the_sure_one(self) -> None:
+        found = go(filtering((MAYBE, HOST_PROHIBITED), (TCP_ONLY, HOST_PROHIBITED)))
+        assert (found.verdict, place(found)) == (Verdict.REJECT, ("filter", "INPUT", 2))
+        assert [each.rule_number for each in found.or_by] == [1]
+
+    def test_of_very_many_that_would_decide_alike_a_few_are_told(self) -> None:
+        found = go(filtering(*[(MAYBE, Drop())] * 100, Drop()))
+        assert place(found) == ("filter", "INPUT", 101)
+        assert len(found.or_by) == MOST_OTHERS
 
     def test_the_policy_decides_when_no_rule_does(self) -> None:
         found = go(filtering((UDP_ONLY, Accept()), policy="DROP"))

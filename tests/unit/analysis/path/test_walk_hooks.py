@@ -75,6 +75,10 @@ class TestBaseChains:
         assert (found.verdict, found.assumptions) == (Verdict.REJECT, ())
         assert found.decided_by is not None
         assert found.decided_by.backend == "legacy"
+        assert [each.backend for each in found.or_by] == ["nft"], "which of them comes first is in no listing"
+
+    def test_who_is_first_beyond_doubt_has_none_beside_it(self) -> None:
+        assert go(self.both(HOST_PROHIBITED, (UDP_ONLY, HOST_PROHIBITED))).or_by == ()
 
     def test_two_that_act_differently_are_both_assumptions(self) -> None:
         found = go(self.both(HOST_PROHIBITED, Drop()))

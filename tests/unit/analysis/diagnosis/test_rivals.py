@@ -1,0 +1,98 @@
+"""Two rules that stop a packet alike: the counters say which it was, and neither is named without them."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from agent.analysis.diagnosis.diagnose import analyse
+from agent.analysis.diagnosis.scene import read_scene
+from agent.analysis.fixing.case import NoPlanError, make_case
+from agent.model.capture import Capture, Firewall
+from agent.model.report import Word
+from agent.model.twin import TwinReply, TwinResult, TwinRule, TwinVerdict
+from agent.render import text
+from tests.unit.analysis.diagnosis.captures import SEED, capture, firewall
+
+LEGACY, NFT = "rule 5 of filter INPUT (iptables-legacy)", "rule 1 of ip host-fw in (nft)"
+TWIN = TwinResult(
+    verdict=TwinVerdict.REJECT,
+    reply=TwinReply.ICMP,
+    icmp=(3, 10),
+    rules=(TwinRule(backend="nft", family="ip", table="host-fw", chain="in", rule_number=1),),
+)
+
+
+def both(legacy: int, nft: int, priority: int = 0) -> Firewall:
+    """The seed's REJECT in legacy and one in a table of nft's own, each with what it has counted."""
+    place = {"family": "ip", "table": "host-fw"}
+    chain = {**place, "name": "in", "handle": 1, "type": "filter", "hook": "input", "prio": priority, "policy": "accept"}
+    counter = {"counter": {"packets": nft, "bytes": 0}}
+    reject = {"reject": {"type": "icmp", "expr": "host-prohibited"}}
+    rule = {**place, "chain": "in", "handle": 2, "expr": [counter, reject]}
+    objects = [{"table": {"family": "ip", "name": "host-fw", "handle": 1}}, {"chain": chain}, {"rule": rule}]
+    return firewall(SEED.format(hits=legacy), json.dumps({"nftables": objects}))
+
+
+def look(legacy: int, nft: int, **parts: object) -> Capture:
+    """What was seen where so many packets were counted during the probe."""
+    return capture(both(7, 7), both(7 + legacy, 7 + nft), **{"twin": TWIN, **parts})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("legacy", "nft", "rule", "other"), [(1, 0, LEGACY, NFT), (0, 1, NFT, LEGACY)])
+def test_the_one_that_counted_decides(legacy: int, nft: int, rule: str, other: str) -> None:
+    report = analyse(look(legacy, nft))
+    assert report.cause is not None
+    assert report.summary.endswith(f"{rule} answers icmp-host-prohibited.")
+    assert {report.cause.witnesses[name] for name in ("model", "probe", "counters", "icmp", "twin")} == {Word.AGREES}
+    assert f"An opening there is not enough: {other} stops the packet as well" in report.cause.message
+    assert report.explanation is not None
+    assert report.explanation.or_by == ()
+    assert "the rule that decides\n" in text.report(report)
+
+
+def test_the_twin_may_come_first_to_the_other_one() -> None:
+    words = {item.witness: item.text for item in analyse(look(1, 0)).findings[0].evidence}
+    assert words["twin"].endswith(f"{NFT} counted it there, which stops it alike and came first")
+
+
+@pytest.mark.parametrize(("legacy", "nft"), [(0, 0), (2, 3)])
+def test_where_the_counters_do_not_tell_both_are_named(legacy: int, nft: int) -> None:
+    seen = look(legacy, nft)
+    report = analyse(seen)
+    if legacy:
+        assert report.summary.endswith(f"{LEGACY} or {NFT} answers icmp-host-prohibited.")
+    assert report.cause is not None
+    assert report.cause.witnesses["counters"] == (Word.SILENT if legacy else Word.DISAGREES)
+    page = text.report(report)
+    assert "the rule that decides" not in page
+    assert page.index("filter INPUT rule 5 (iptables-legacy)") < page.index("ip host-fw in rule 1 (nft)")
+    assert report.explanation is not None
+    assert f"or, where the packet comes to it first, by {text.place(report.explanation.or_by[0])}" in text.explanation(
+        report.explanation
+    )
+
+
+def test_without_a_second_reading_both_are_named() -> None:
+    report = analyse(replace(look(0, 0), between=None))
+    assert report.summary.endswith(f"{LEGACY} or {NFT} answers icmp-host-prohibited.")
+
+
+def test_no_fix_is_planned_where_it_is_not_known_which() -> None:
+    seen = look(2, 3)
+    with pytest.raises(NoPlanError, match=r"Which rule stops the packet is not known, rule 5 .* or rule 1 "):
+        make_case(analyse(seen), read_scene(seen))
+
+
+def test_a_chain_behind_it_is_told_as_well() -> None:
+    report = analyse(capture(both(7, 7, priority=10), both(8, 7, priority=10)))
+    assert report.cause is not None
+    assert f"An opening there is not enough: {NFT} stops the packet as well" in report.cause.message
+    assert report.explanation is not None
+    assert report.explanation.or_by == ()
+
+
+def test_an_opening_that_is_enough_is_not_talked_down() -> None:
+    report = analyse(capture())
+    assert report.cause is not None
+    assert "not enough" not in report.cause.message
