@@ -20,6 +20,7 @@ from agent.cluster.connection import node_name
 from agent.model.settings import Settings
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.failures import Failures
 from agent.service.fixes import Fixing
 from agent.service.host import Host
 
@@ -32,10 +33,11 @@ def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     fixing: Fixing | None = None,
     *,
     callers: Callers | None = None,
+    failures: Failures | None = None,
 ) -> FastAPI:
     """The application. It owns neither the host nor the diagnoses: whoever made them closes them.
 
-    `callers` decides who is let in; without it nobody is.
+    `callers` decides who is let in; without it nobody is. `failures` are those of publishing, None where nothing is published.
     """
     traffic = Traffic()
     app = FastAPI(
@@ -52,7 +54,7 @@ def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     app.include_router(rule_routes(host))
     if fixing is not None:
         app.include_router(fix_routes(fixing))
-    app.include_router(health_routes(host, diagnoses, clock, traffic, fixing))
+    app.include_router(health_routes(host, diagnoses, clock, traffic, fixing, failures=failures))
     app.include_router(schema_routes())
     describe(app)
     return app

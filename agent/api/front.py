@@ -35,6 +35,7 @@ from agent.service.authority import Authority
 from agent.service.clock import Clock, SystemClock
 from agent.service.collect import collect, probe_only
 from agent.service.diagnoses import Diagnoses
+from agent.service.failures import Failures
 from agent.service.fixes import Fixing
 from agent.service.limits import Limiter, Rate
 from agent.service.publish import publish
@@ -81,7 +82,8 @@ def serve(
 
         diagnoses = Diagnoses(look, analyse, clock)
         fixing = Fixing(broker, settings, clock, lambda: collect(broker, settings, clock), probe, diagnoses.outdate)
-        app = create_app(broker, diagnoses, settings, clock, fixing, callers=_callers(access, secrets, settings, clock))
+        callers, failures = _callers(access, secrets, settings, clock), Failures() if settings.publish else None
+        app = create_app(broker, diagnoses, settings, clock, fixing, callers=callers, failures=failures)
         config = uvicorn.Config(
             app,
             ws="none",
@@ -97,7 +99,7 @@ def serve(
         if access.interval:
             watch.start()
         Thread(target=_follow, args=(line, broker, server), name="link", daemon=True).start()
-        ended = publish(settings, diagnoses, fixing, clock) if settings.publish else None
+        ended = publish(settings, diagnoses, fixing, clock, failures) if failures else None
         _log.info("serving on %s", addresses(sockets))
         try:
             server.run(sockets=sockets)

@@ -10,15 +10,18 @@ from agent.api.callers import CALLER
 from agent.api.traffic import Traffic
 from agent.model.preflight import Check
 from agent.render.clean import clean
-from agent.render.metrics import CONTENT_TYPE, metrics
+from agent.render.metrics import CONTENT_TYPE, Counts, metrics
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.failures import Failures
 from agent.service.fixes import Fixing
 from agent.service.host import Host
 from agent.service.readiness import ReadinessKept
 
 
-def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic, fixing: Fixing | None) -> APIRouter:
+def health_routes(  # noqa: PLR0913 - what a scrape tells of
+    host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traffic, fixing: Fixing | None, *, failures: Failures | None
+) -> APIRouter:
     """The routes. None of them starts a diagnosis."""
     router = APIRouter(tags=["health"])
     readiness = ReadinessKept(host, clock)
@@ -46,10 +49,14 @@ def health_routes(host: Host, diagnoses: Diagnoses, clock: Clock, traffic: Traff
         """The latest report as Prometheus metrics."""
         latest, fixes = diagnoses.latest(), fixing.counts() if fixing else None
         report, brokers = latest.report if latest else None, (host.lives(), max(0, host.incarnation() - 1))
-        return Response(
-            metrics(report, diagnoses.counts(), requests=traffic.requests(), fixes=fixes, brokers=brokers),
-            media_type=CONTENT_TYPE,
+        counts = Counts(
+            diagnoses=diagnoses.counts(),
+            requests=traffic.requests(),
+            fixes=fixes,
+            brokers=brokers,
+            failures=failures.counts() if failures else None,
         )
+        return Response(metrics(report, counts), media_type=CONTENT_TYPE)
 
     return router
 

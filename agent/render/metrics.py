@@ -4,6 +4,7 @@ Every metric of a state is written for all its values, so that an alert on `== 1
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,69 +17,60 @@ from agent.model.report import Report, State
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-# Requests by method, route and status.
-Requests = Mapping[tuple[str, str, str], int]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a process has counted since its start; what it does not count is None, and left out.
 
-
-# Whether the broker lives, and how often another was started since.
-Brokers = tuple[bool, int]
-
-
-def metrics(
-    report: Report | None,
-    ended: Mapping[str, int],
-    *,
-    requests: Requests | None = None,
-    fixes: Mapping[str, int] | None = None,
-    brokers: Brokers | None = None,
-) -> bytes:
-    """The exposition. `report` is None before the first diagnosis is done; `ended` counts diagnoses by how they ended.
-
-    `requests`, `fixes` (how often each outcome was met) and `brokers` are left out where they are None.
+    `diagnoses` by how they ended; `requests` by method, route and status; `fixes` by outcome; `brokers`: whether the broker
+    lives, and how often another was started; `failures` of requests to the cluster, by what they were to do.
     """
+
+    diagnoses: Mapping[str, int]
+    requests: Mapping[tuple[str, str, str], int] | None = None
+    fixes: Mapping[str, int] | None = None
+    brokers: tuple[bool, int] | None = None
+    failures: Mapping[str, int] | None = None
+
+
+def metrics(report: Report | None, counts: Counts) -> bytes:
+    """The exposition. `report` is None before the first diagnosis is done."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Exposition(report, ended, requests, fixes, brokers))
+    registry.register(_Exposition(report, counts))
     return generate_latest(registry)
 
 
 class _Exposition:
     """A collector for one scrape."""
 
-    def __init__(
-        self,
-        report: Report | None,
-        ended: Mapping[str, int],
-        requests: Requests | None,
-        fixes: Mapping[str, int] | None,
-        brokers: Brokers | None,
-    ) -> None:
-        self.report, self.ended, self.requests, self.fixes, self.brokers = report, ended, requests, fixes, brokers
+    def __init__(self, report: Report | None, counts: Counts) -> None:
+        self.report, self.counts = report, counts
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("kubereach_build_info", "Which kubereach this is.", ("version",), {(__version__,): 1})
-        total = CounterMetricFamily("kubereach_diagnoses", "Diagnoses since the start, by how they ended.", labels=("result",))
-        for result, count in self.ended.items():
-            total.add_metric((result,), count)
-        yield total
-        if self.requests is not None:
-            names = ("method", "route", "status")
-            answered = CounterMetricFamily("kubereach_http_requests", "Requests answered since the start.", labels=names)
-            for labels, count in self.requests.items():
-                answered.add_metric(labels, count)
-            yield answered
-        if self.fixes is not None:
-            met = CounterMetricFamily("kubereach_fixes", "What became of fixes since the start.", labels=("outcome",))
-            for outcome, count in self.fixes.items():
-                met.add_metric((outcome,), count)
-            yield met
-        if self.brokers is not None:
-            lives, restarts = self.brokers
-            yield _gauge("kubereach_broker_up", "1 while the privileged half is there.", (), {(): int(lives)})
-            again = CounterMetricFamily("kubereach_broker_restarts", "How often the broker was started again.", labels=())
-            again.add_metric((), restarts)
-            yield again
+        yield from _of_counts(self.counts)
         if self.report:
             yield from _of_report(self.report)
+
+
+def _of_counts(counts: Counts) -> Iterator[Metric]:
+    yield _counter("kubereach_diagnoses", "Diagnoses since the start, by how they ended.", "result", counts.diagnoses)
+    if counts.requests is not None:
+        names = ("method", "route", "status")
+        answered = CounterMetricFamily("kubereach_http_requests", "Requests answered since the start.", labels=names)
+        for labels, count in counts.requests.items():
+            answered.add_metric(labels, count)
+        yield answered
+    if counts.fixes is not None:
+        yield _counter("kubereach_fixes", "What became of fixes since the start.", "outcome", counts.fixes)
+    if counts.brokers is not None:
+        lives, restarts = counts.brokers
+        yield _gauge("kubereach_broker_up", "1 while the privileged half is there.", (), {(): int(lives)})
+        again = CounterMetricFamily("kubereach_broker_restarts", "How often the broker was started again.", labels=())
+        again.add_metric((), restarts)
+        yield again
+    if counts.failures is not None:
+        text = "Requests about this node's object and Events in the cluster that failed, by what they were to do."
+        yield _counter("kubereach_cluster_failures", text, "action", counts.failures)
 
 
 def _of_report(report: Report) -> Iterator[Metric]:
@@ -126,6 +118,13 @@ def _of_report(report: Report) -> Iterator[Metric]:
         ("node", "stage"),
         {(node, stage): seconds for stage, seconds in report.seconds.items()},
     )
+
+
+def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:

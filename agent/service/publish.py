@@ -2,6 +2,8 @@
 
 import logging
 import random
+from dataclasses import dataclass
+from functools import partial
 from threading import Event, Thread
 
 from agent.cluster.connection import ClusterError, Connection, connect, node_name
@@ -14,6 +16,7 @@ from agent.service.announcing import Announcer
 from agent.service.answering import Answering, newest_fix
 from agent.service.clock import Clock
 from agent.service.diagnoses import Diagnoses
+from agent.service.failures import EVENT, Failures
 from agent.service.fixes import Fixing
 from agent.service.publishing import Publisher, run
 
@@ -22,35 +25,54 @@ _log = logging.getLogger(__name__)
 _RETRY = 30.0
 
 
-def publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Clock) -> Event:
-    """Publishes in a thread of its own until the event that is returned is set. What fails is logged and tried again."""
-    ended = Event()
-    Thread(target=_publish, args=(settings, diagnoses, fixing, clock, ended), name="publisher", daemon=True).start()
-    return ended
+def publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Clock, failures: Failures) -> Event:
+    """Publishes in a thread of its own until the event that is returned is set. What fails is logged, counted, tried again."""
+    work = _Work(node_name(settings.node_name), diagnoses, fixing, clock, failures, Event())
+    Thread(target=work.run, name="publisher", daemon=True).start()
+    return work.ended
 
 
-def _publish(settings: Settings, diagnoses: Diagnoses, fixing: Fixing, clock: Clock, ended: Event) -> None:
-    node = node_name(settings.node_name)
-    connection = _connect(ended)
-    if connection is None:
-        return
-    events = Events(connection)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    node: str
+    diagnoses: Diagnoses
+    fixing: Fixing
+    clock: Clock
+    failures: Failures
+    ended: Event
 
-    def tell(reach: Reach) -> None:
+    def run(self) -> None:
+        connection = _connect(self.ended)
+        if connection is None:
+            return
+        events = Events(connection)
+        announcer = Announcer(partial(self._tell_fix, events), self.fixing.all, self.clock)
+        self.fixing.told = announcer.note
+        Thread(target=announcer.run, args=(self.ended,), name="announcer", daemon=True).start()
+        publisher = Publisher(
+            self.node,
+            Reaches(connection),
+            tell=partial(self._tell, events),
+            look=Answering(self.node, self.diagnoses, lambda: newest_fix(self.fixing), self.clock),
+            clock=self.clock,
+            chance=random.random,
+            failed=self.failures.note,
+        )
+        run(publisher, self.ended)
+
+    def _tell(self, events: Events, reach: Reach) -> None:
         try:
-            events.tell(reach, clock.now(), clock.new_id())
+            events.tell(reach, self.clock.now(), self.clock.new_id())
         except ClusterError as error:  # the object says it, too; an Event that is lost is not worth a second write of it
+            self.failures.note(EVENT)
             _log.warning("the transition was not told as an Event: %s", error)
 
-    def tell_fix(transition: Transition) -> None:
-        events.tell_fix(node, transition, clock.now())
-
-    announcer = Announcer(tell_fix, fixing.all, clock)
-    fixing.told = announcer.note
-    Thread(target=announcer.run, args=(ended,), name="announcer", daemon=True).start()
-
-    look = Answering(node, diagnoses, lambda: newest_fix(fixing), clock)
-    run(Publisher(node, Reaches(connection), tell=tell, look=look, clock=clock, chance=random.random), ended)
+    def _tell_fix(self, events: Events, transition: Transition) -> None:
+        try:
+            events.tell_fix(self.node, transition, self.clock.now())
+        except ClusterError:
+            self.failures.note(EVENT)
+            raise
 
 
 def _connect(ended: Event) -> Connection | None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from agent.cluster.connection import ClusterError
 from agent.model.reach import Reach
 from agent.service.clock import Clock
+from agent.service.failures import READ, WRITE
 
 PERIOD = 300.0
 # After a start the own object is read within this time, so that a cluster that restarts its agents does not ask all at once.
@@ -68,7 +69,8 @@ def begin(now: float, chance: float) -> Pace:
 class Publisher:
     """One agent's half of the conversation. `step` does what is due and says when to come again.
 
-    `look` gives the latest answer, or with True a fresh one, None where there is none; `chance` random numbers in [0, 1).
+    `look` gives the latest answer, or with True a fresh one, None where there is none; `chance` random numbers in [0, 1);
+    `failed` hears of each request that failed, whether it was to read the object or to write it.
     """
 
     def __init__(  # noqa: PLR0913 - everything it touches, so that a simulation can hand it others
@@ -80,8 +82,9 @@ class Publisher:
         look: Callable[[bool], Reach | None],
         clock: Clock,
         chance: Callable[[], float],
+        failed: Callable[[str], None],
     ) -> None:
-        self._node, self._store, self._tell, self._look = node, store, tell, look
+        self._node, self._store, self._tell, self._look, self._failed = node, store, tell, look, failed
         self._clock, self._chance = clock, chance
         self.pace = begin(clock.monotonic(), chance())
         self.problem = ""
@@ -90,14 +93,17 @@ class Publisher:
         """Does what is due; returns the seconds until something is. What fails is kept in `problem` and tried again later."""
         now = self._clock.monotonic()
         if now >= self.pace.quiet_until:
+            action = READ
             try:
                 if now >= self.pace.read_at:
                     self._read(now)
+                action = WRITE
                 if self.pace.known:
                     self._write(now)
                 self.problem = ""
             except ClusterError as error:
                 self.problem = str(error)
+                self._failed(action)
                 self._back_off(now, error)
         pace = self.pace
         due = min(pace.read_at, pace.write_at) if pace.known else pace.read_at

@@ -12,6 +12,7 @@ from agent.model.plan import Flow, Place
 from agent.model.settings import Settings
 from agent.service.clock import SystemClock
 from agent.service.diagnoses import Diagnoses
+from agent.service.failures import Failures
 from agent.service.fake import FakeHost
 from agent.service.fixes import Fixing
 from agent.service.host import HostError
@@ -72,7 +73,7 @@ def publishing():
     node = Node(hostname="w1", interfaces=(), routes=(), namespaces=())
     capture = Capture(version="", taken_at="T", settings=settings, node=node, processes=Processes(), before=Firewall())
     fixing = Fixing(FakeHost(capture, fixed={TRIAL.id: TRIAL}), settings, clock, look, lambda *_: None)
-    ended = publish(settings, Diagnoses(look, analyse, clock), fixing, clock)
+    ended = publish(settings, Diagnoses(look, analyse, clock), fixing, clock, Failures())
     try:
         yield fixing
     finally:

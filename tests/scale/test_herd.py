@@ -87,6 +87,7 @@ class Herd:
             look=lambda _: self.answers[node],
             clock=self.clock,
             chance=dice.random,
+            failed=lambda _: None,
         )
         heapq.heappush(self.due, (self.clock.seconds + self.publishers[node].step(), node))
 

@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.model.report import Finding, Probe, Report, Severity, State
-from agent.render.metrics import metrics
+from agent.render.metrics import Counts, metrics
 
 REPORT = Report(
     node="k8s-worker1",
@@ -20,7 +20,7 @@ REPORT = Report(
 
 
 def samples(report, ended=None):
-    text = metrics(report, ended or {}).decode()
+    text = metrics(report, Counts(diagnoses=ended or {})).decode()
     found = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {
         (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "node")): sample.value
@@ -48,7 +48,7 @@ def test_before_the_first_report_no_state_is_claimed():
 
 
 def test_the_same_report_gives_the_same_bytes():
-    assert metrics(REPORT, {"done": 1}) == metrics(REPORT, {"done": 1})
+    assert metrics(REPORT, Counts(diagnoses={"done": 1})) == metrics(REPORT, Counts(diagnoses={"done": 1}))
 
 
 def test_strange_bytes_in_a_name_do_not_end_the_scrape():
@@ -57,6 +57,13 @@ def test_strange_bytes_in_a_name_do_not_end_the_scrape():
 
 
 def test_a_broker_that_is_gone_and_how_often_one_came_again_are_told() -> None:
-    said = metrics(None, {}, brokers=(False, 3)).decode().splitlines()
+    said = metrics(None, Counts(diagnoses={}, brokers=(False, 3))).decode().splitlines()
     assert {"kubereach_broker_up 0.0", "kubereach_broker_restarts_total 3.0"} <= set(said)
-    assert "kubereach_broker" not in metrics(None, {}).decode()
+    assert "kubereach_broker" not in metrics(None, Counts(diagnoses={})).decode()
+
+
+def test_what_the_cluster_was_not_told_is_counted_by_action_and_only_where_it_is_to_be_told() -> None:
+    said = metrics(None, Counts(diagnoses={}, failures={"read": 0, "write": 3})).decode().splitlines()
+    assert 'kubereach_cluster_failures_total{action="read"} 0.0' in said
+    assert 'kubereach_cluster_failures_total{action="write"} 3.0' in said
+    assert "cluster_failures" not in metrics(None, Counts(diagnoses={})).decode()

@@ -6,6 +6,7 @@ import pytest
 
 from agent.cluster.connection import ClusterError
 from agent.model.reach import Reach, ReachFix
+from agent.service.failures import Failures
 from agent.service.publishing import FIRST_BACKOFF, LONGEST_BACKOFF, PERIOD, POLL, SPREAD, Publisher
 
 NODE = "worker1"
@@ -63,6 +64,7 @@ class Stage:
 
     def __init__(self, stored: Reach | None = None, answer: Reach | None = FINE, chance: float = 0.5) -> None:
         self.clock, self.api, self.answer, self.told, self.looks = Clock(), Api(stored), answer, list[str](), 0
+        self.failures = Failures()
         self.publisher = Publisher(
             NODE,
             self.api,
@@ -70,6 +72,7 @@ class Stage:
             look=self.look,
             clock=self.clock,
             chance=lambda: chance,
+            failed=self.failures.note,
         )
 
     def look(self, fresh: bool) -> Reach | None:
@@ -90,6 +93,19 @@ def test_nothing_is_asked_before_its_moment_and_then_the_object_is_made_and_writ
     assert stage.told == ["reachable"]
     assert stage.api.stored is not None
     assert stage.api.stored.transition_time == "T1"
+
+
+def test_what_fails_is_counted_by_what_it_was_to_do() -> None:
+    stage = Stage(FINE)
+    stage.api.error = ClusterError("no")
+    stage.after(SPREAD)
+    stage.after(SPREAD)
+    stage.api.error = None
+    stage.after(SPREAD)
+    assert dict(stage.failures.counts()) == {"read": 2, "write": 0, "event": 0}
+    stage.answer, stage.api.error = BLOCKED, ClusterError("no")
+    stage.after(1)
+    assert dict(stage.failures.counts()) == {"read": 2, "write": 1, "event": 0}
 
 
 def test_after_a_restart_what_the_cluster_knows_already_waits_for_its_turn() -> None:
