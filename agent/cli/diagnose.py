@@ -173,7 +173,7 @@ def _brief(report: Report) -> str:
         return f"{report.state.value}: {report.summary}"
     stopped = explanation is not None and explanation.verdict in (Verdict.DROP, Verdict.REJECT)
     agreed = cause.witnesses.get("model") is Word.AGREES and Word.DISAGREES not in cause.witnesses.values()
-    rule = explanation.decided_by if explanation and stopped and agreed else None
+    rule = explanation.decided_by if explanation and stopped and agreed and not explanation.or_by else None
     return f"{report.state.value}: {cause.code}" + (f" by {text.place(rule)}" if rule else f". {cause.title}")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from agent.analysis.diagnosis.catalog import Cause, firewall, node
-from agent.analysis.diagnosis.places import rule_name
+from agent.analysis.diagnosis.places import rule_names
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED
 from agent.analysis.path.explain import explain
@@ -66,8 +66,8 @@ def _reasons(scene: Scene, stopped: Sequence[ProbeResult]) -> Iterator[str]:
         address = result.request.source
         walked = _explained(scene, result)
         rule = walked.stopped_by if walked else None
-        if rule:
-            yield f"By the rules {rule_name(rule)} stops {address} ({rule.text})."
+        if walked and rule:
+            yield f"By the rules {rule_names(walked)} stops {address} ({rule.text})."
         else:
             yield f"The node's rules alone do not say why {address} is stopped: look at its own namespace, routes and rules."
         pod = pods.get(address)

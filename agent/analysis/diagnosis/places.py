@@ -1,6 +1,6 @@
 """From a rule's reference back to the rule, and to words for it."""
 
-from agent.model.explanation import RuleRef
+from agent.model.explanation import Explanation, RuleRef
 from agent.model.ruleset import Chain, Rule, Ruleset, Table
 
 
@@ -36,6 +36,12 @@ def rule_name(place: RuleRef) -> str:
     table = f"{place.family} {place.table}" if place.tool == "nft" else place.table
     what = "the policy" if place.policy else f"rule {place.rule_number}"
     return f"{what} of {table} {place.chain} ({place.tool})"
+
+
+def rule_names(explanation: Explanation) -> str:
+    """The rule that stops the packet or its answer; `rule 6 of ... or rule 2 of ...` where it is not known which of them."""
+    rule = explanation.stopped_by or explanation.decided_by
+    return " or ".join(map(rule_name, (rule, *explanation.or_by))) if rule is not None else "no chain on the way"
 
 
 def same_place(one: RuleRef, other: RuleRef) -> bool:

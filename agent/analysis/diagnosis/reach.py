@@ -64,7 +64,8 @@ def fingerprint(ruleset: Ruleset, own: Iterable[str]) -> str:
 
 def _rule(report: Report) -> ReachRule | None:
     explanation = report.explanation
-    rule = explanation.stopped_by if explanation and report.state in (State.BLOCKED, State.UNKNOWN) else None
+    known = explanation is not None and not explanation.or_by and report.state in (State.BLOCKED, State.UNKNOWN)
+    rule = explanation.stopped_by if explanation and known else None
     return _reach_rule(rule) if rule else None
 
 

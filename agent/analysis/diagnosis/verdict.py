@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.analysis.diagnosis.other_pods import differing
-from agent.analysis.diagnosis.places import rule_name
+from agent.analysis.diagnosis.places import rule_names
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.witnesses import UNTRIED
 from agent.model.explanation import Verdict
@@ -44,7 +44,7 @@ def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[St
     if cause and Word.DISAGREES in cause.witnesses.values():
         return State.UNKNOWN, f"Whether pods reach {target} is not known: {_lower(cause.title)}, and no packet was sent."
     if explanation and explanation.stopped_by:
-        rule = rule_name(explanation.stopped_by)
+        rule = rule_names(explanation)
         whom = "its answers to pods from" if explanation.verdict is Verdict.ACCEPT else "pods on their way to"
         return State.BLOCKED, f"By its ruleset this node stops {whom} {target} ({rule}); no real packet was sent."
     if not scene.is_node:
@@ -72,10 +72,10 @@ def _reason(scene: Scene, cause: Finding | None) -> str:
     explanation = scene.explanation
     names_rule = cause.witnesses.get("model") == "agrees" and "disagrees" not in cause.witnesses.values()
     if names_rule and explanation and explanation.reply and explanation.stopped_by:
-        return f"{rule_name(explanation.stopped_by)} stops its answers"
+        return f"{rule_names(explanation)} stops its answers"
     if names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
         how = f"answers {explanation.reject_with}" if explanation.reject_with else "drops the packet"
-        return f"{' or '.join(map(rule_name, (explanation.decided_by, *explanation.or_by)))} {how}"
+        return f"{rule_names(explanation)} {how}"
     return _lower(cause.title)
 
 

@@ -5,7 +5,7 @@ Each reason against it is a sentence; where somebody else owns the rule, it name
 
 from dataclasses import dataclass
 
-from agent.analysis.diagnosis.places import rule_at, rule_name
+from agent.analysis.diagnosis.places import rule_at, rule_name, rule_names
 from agent.analysis.diagnosis.provenance import FIREWALLD, HAND, UFW, owner_of
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.fixing.intent import intent_of
@@ -49,8 +49,7 @@ def make_case(report: Report, scene: Scene) -> Case:
         raise NoPlanError(f"The finding is not proven ({said}): model, twin and probe must agree before anything is changed.")
     rule = explanation.decided_by
     if explanation.or_by:
-        named = " or ".join(map(rule_name, (rule, *explanation.or_by)))
-        raise NoPlanError(f"Which rule stops the packet is not known, {named}: the counters did not tell.")
+        raise NoPlanError(f"Which rule stops the packet is not known, {rule_names(explanation)}: the counters did not tell.")
     cidr = next((text for text in scene.identity.pod_cidrs if (":" in text) == (packet.version == 6)), "")
     if not cidr:
         raise NoPlanError("This node's pod network is not known: name it with --pod-cidr.")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.analysis.diagnosis.diagnose import analyse
+from agent.analysis.diagnosis.reach import reach_of
 from agent.analysis.diagnosis.scene import read_scene
 from agent.analysis.fixing.case import NoPlanError, make_case
 from agent.model.capture import Capture, Firewall
@@ -76,6 +77,22 @@ def test_where_the_counters_do_not_tell_both_are_named(legacy: int, nft: int) ->
 def test_without_a_second_reading_both_are_named() -> None:
     report = analyse(replace(look(0, 0), between=None))
     assert report.summary.endswith(f"{LEGACY} or {NFT} answers icmp-host-prohibited.")
+
+
+def test_the_nodes_object_and_a_single_line_name_none_where_it_is_not_known() -> None:
+    report = analyse(look(2, 3))
+    assert report.explanation is not None
+    identity = read_scene(look(2, 3)).identity
+    assert reach_of("n1", report, identity, "f").rule is None
+    known = analyse(look(0, 1))
+    rule = reach_of("n1", known, identity, "f").rule
+    assert rule is not None
+    assert rule.place == NFT
+
+
+def test_without_a_packet_both_are_named() -> None:
+    report = analyse(replace(look(0, 0, twin=None), probes=(), between=None))
+    assert f"({LEGACY} or {NFT}); no real packet was sent" in report.summary
 
 
 def test_no_fix_is_planned_where_it_is_not_known_which() -> None:
