@@ -19,7 +19,7 @@ PREFIX = "https://github.com/kubereach/kubereach/blob/main/"
 def exposed() -> set[str]:
     """The names of render/metrics.py; a counter's as the client library writes it."""
     text = Path(str(metrics.__file__)).read_text()
-    counters = set(re.findall(r'CounterMetricFamily\(\s*"([a-z_]+)"', text))
+    counters = set(re.findall(r'(?:CounterMetricFamily|_counter)\(\s*"([a-z_]+)"', text))
     assert counters
     return set(NAME.findall(text)) - counters | {f"{name}_total" for name in counters}
 
