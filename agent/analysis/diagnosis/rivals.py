@@ -8,23 +8,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.analysis.diagnosis.block import BLOCKS, Block
-from agent.analysis.diagnosis.places import same_place
+from agent.analysis.diagnosis.places import is_counted, same_place
 from agent.analysis.path.explain import explain
 from agent.model.explanation import Explanation, Moved, RuleRef
 from agent.model.ruleset import Accept, Chain, Rule, Ruleset, Table
 
 
-def choose(explanation: Explanation, moved: Sequence[Moved] | None) -> tuple[Explanation, tuple[RuleRef, ...]]:
+def choose(
+    ruleset: Ruleset, explanation: Explanation, moved: Sequence[Moved] | None
+) -> tuple[Explanation, tuple[RuleRef, ...]]:
     """The explanation with the one rule that counted the packet as the one that decides, and the others.
 
-    Where none of them counted, or several did, it stays open (`or_by`).
+    Where none of them counted, several did, or one that has no counter may have been it, it stays open (`or_by`).
     """
     rule, others = explanation.decided_by, explanation.or_by
     if rule is None or not others or moved is None:
         return explanation, others
     every = (rule, *others)
     counted = [each for each in every if any(same_place(rise.rule, each) for rise in moved)]
-    if len(counted) != 1:
+    if len(counted) != 1 or not all(is_counted(ruleset, each) for each in every):
         return explanation, others
     left = tuple(each for each in every if each != counted[0])
     return replace(explanation, decided_by=counted[0], or_by=()), left

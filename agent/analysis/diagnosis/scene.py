@@ -89,7 +89,7 @@ def read_scene(capture: Capture) -> Scene:
         changed = not blame.same_shape(ruleset, between, repeat)
         moved = None if changed else blame.moved(ruleset, between, repeat)
     if explanation is not None:
-        explanation, rivals = choose(explanation, moved)
+        explanation, rivals = choose(ruleset, explanation, moved)
     return Scene(
         identity=identity,
         ruleset=ruleset,

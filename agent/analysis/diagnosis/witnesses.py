@@ -130,8 +130,9 @@ def _counters(scene: Scene, explanation: Explanation) -> Testimony:
     rise = next((moved.packets for moved in scene.moved if same_place(moved.rule, rule)), 0)
     if rise:
         return Testimony("counters", *_counted(scene.moved, rule, explanation.or_by, rise))
-    if not is_counted(scene.ruleset, rule):
-        return Testimony("counters", Word.SILENT, f"{rule_name(rule)} has no counter")
+    uncounted = next((each for each in (rule, *explanation.or_by) if not is_counted(scene.ruleset, each)), None)
+    if uncounted is not None:
+        return Testimony("counters", Word.SILENT, f"{rule_name(uncounted)} has no counter")
     if scene.pod_probe is None or scene.pod_probe.outcome in UNTRIED:
         return Testimony("counters", Word.ABSENT, "no connect was made from a pod")
     return Testimony("counters", Word.DISAGREES, f"the counter of {rule_name(rule)} did not move during the probe")

@@ -24,13 +24,13 @@ TWIN = TwinResult(
 )
 
 
-def both(legacy: int, nft: int, priority: int = 0) -> Firewall:
-    """The seed's REJECT in legacy and one in a table of nft's own, each with what it has counted."""
+def both(legacy: int, nft: int | None, priority: int = 0) -> Firewall:
+    """The seed's REJECT in legacy and one in a table of nft's own, each with what it has counted; None has no counter."""
     place = {"family": "ip", "table": "host-fw"}
     chain = {**place, "name": "in", "handle": 1, "type": "filter", "hook": "input", "prio": priority, "policy": "accept"}
-    counter = {"counter": {"packets": nft, "bytes": 0}}
+    counter = [] if nft is None else [{"counter": {"packets": nft, "bytes": 0}}]
     reject = {"reject": {"type": "icmp", "expr": "host-prohibited"}}
-    rule = {**place, "chain": "in", "handle": 2, "expr": [counter, reject]}
+    rule = {**place, "chain": "in", "handle": 2, "expr": [*counter, reject]}
     objects = [{"table": {"family": "ip", "name": "host-fw", "handle": 1}}, {"chain": chain}, {"rule": rule}]
     return firewall(SEED.format(hits=legacy), json.dumps({"nftables": objects}))
 
@@ -72,6 +72,14 @@ def test_where_the_counters_do_not_tell_both_are_named(legacy: int, nft: int) ->
     assert f"or, where the packet comes to it first, by {text.place(report.explanation.or_by[0])}" in text.explanation(
         report.explanation
     )
+
+
+@pytest.mark.parametrize(("legacy", "word"), [(0, Word.SILENT), (1, Word.AGREES)])
+def test_one_without_a_counter_may_always_have_been_it(legacy: int, word: Word) -> None:
+    report = analyse(capture(both(7, None), both(7 + legacy, None), twin=TWIN))
+    assert report.cause is not None
+    assert report.cause.witnesses["counters"] is word
+    assert report.summary.endswith(f"{LEGACY} or {NFT} answers icmp-host-prohibited.")
 
 
 def test_without_a_second_reading_both_are_named() -> None:
