@@ -113,13 +113,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """One of several things that may become of a packet; `or_by` is as in `Explanation`. UNDECIDED: then nobody can say."""
+
+    verdict: Verdict
+    reject_with: str | None = None
+    decided_by: RuleRef | None = None
+    or_by: tuple[RuleRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """One packet walked through one ruleset. The JSON of `kubereach explain`. `twin` is the kernel's own word, where asked.
 
     `or_by` are other rules that may be the one that stops the packet, all alike: chains of one priority run in an order that no
     listing shows, and a rule in doubt may stand before the one that is sure. Empty where it is known which one it is.
 
-    Where a whole network was asked about, `partition` has its parts in the order of their addresses, every address in one.
+    `fates` are what may become of a packet whose verdict is UNDECIDED. Of a whole network none are told: its
+    `partition` has its parts in the order of their addresses, every address in one.
     """
 
     schema: str = SCHEMA
@@ -130,6 +141,7 @@ class Explanation:
     decided_by: RuleRef | None = None
     or_by: tuple[RuleRef, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
+    fates: tuple[Fate, ...] = ()
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
     twin: TwinResult | None = None

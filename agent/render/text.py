@@ -6,7 +6,7 @@ Pure: the same report gives the same bytes. Everything that came from the node p
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from agent.model.explanation import Departure, Explanation, Part, Reply, RuleRef, Verdict
+from agent.model.explanation import Departure, Explanation, Fate, Part, Reply, RuleRef, Verdict
 from agent.model.report import Finding, Probe, Report, State, Word
 from agent.render.clean import clean
 
@@ -62,6 +62,7 @@ def explanation(explanation: Explanation, *, wide: bool = False) -> str:
         _titled("decided by", _decider_lines(explanation)),
         _section("its answer", [_answer(explanation.reply)] if explanation.reply else []),
         _section("it leaves as", map(_departure, explanation.leaves_as)),
+        _section("what may become of it", map(_fate, explanation.fates)),
         _titled("not decided", _assumption_lines(explanation)),
         _titled("the packet's way", _step_lines(explanation)) if wide else [],
         _section("could not be read", explanation.problems),
@@ -106,6 +107,12 @@ def _part_lines(parts: Sequence[Part], *, wide: bool) -> Iterator[str]:
 def _answer(reply: Reply) -> str:
     rule = reply.decided_by
     return f"{reply.verdict} by {place(rule)}: {rule.text}" if rule else reply.verdict
+
+
+def _fate(fate: Fate) -> str:
+    reply = f" with {fate.reject_with}" if fate.reject_with else ""
+    rules = " or ".join(map(place, (fate.decided_by, *fate.or_by))) if fate.decided_by else ""
+    return f"{fate.verdict}{reply}{f' by {rules}' if rules else ''}"
 
 
 def _departure(leaves: Departure) -> str:

@@ -1,6 +1,7 @@
 """Whether the rule that stops a packet has counted it already: then nobody waits for a connect's deadline to know why."""
 
 from agent.analysis.diagnosis.places import same_place
+from agent.analysis.diagnosis.rivals import surely_stopping
 from agent.analysis.path import blame
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.late import repeat
@@ -15,12 +16,10 @@ def is_counted_as_stopped(before: Firewall, between: Firewall, packet: Packet) -
     False where the rules changed in between, or where it is not known.
     """
     ruleset = read_firewall(before)
-    explanation = explain(ruleset, packet)
-    rule = explanation.stopped_by
-    if rule is None:
+    stopping = surely_stopping(explain(ruleset, packet))
+    if not stopping:
         return False
     later = read_firewall(between)
     if not blame.same_shape(ruleset, later, repeat):
         return False
-    stopping = (rule, *explanation.or_by)
     return any(same_place(each.rule, one) for each in blame.moved(ruleset, later, repeat) for one in stopping)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from agent.analysis.diagnosis.block import Block, find_block
+from agent.analysis.diagnosis.expected import expected_outcomes
 from agent.analysis.diagnosis.places import rule_at, same_place
 from agent.analysis.diagnosis.scene import Scene
-from agent.analysis.diagnosis.witnesses import expected_outcomes
 from agent.analysis.path.explain import explain
 from agent.analysis.readers.kernel_state import why_unsure
 from agent.model.explanation import RuleRef, Verdict

@@ -38,8 +38,7 @@ class Scene:
     the node's address and the kubelet's port? `peer_interface` is the way out to the other node. `scrape` is how
     metrics-server asks this kubelet; `capture` is all that was seen. `silenced_by` stops the answer of the REJECT that the
     packet meets, `other_packets` come from other pod networks, `saved` are the node's firewall files, `around` is what lies
-    on the packet's way beside the rules. `rivals` are rules that stop the packet as the deciding one does, where it comes to
-    them first.
+    on the packet's way beside the rules. `rivals` are rules that stop the packet, too, where it comes to them first.
     """
 
     identity: Identity
@@ -88,8 +87,8 @@ def read_scene(capture: Capture) -> Scene:
         between = read_firewall(capture.between)
         changed = not blame.same_shape(ruleset, between, repeat)
         moved = None if changed else blame.moved(ruleset, between, repeat)
-    if explanation is not None:
-        explanation, rivals = choose(ruleset, explanation, moved)
+    if packet is not None and explanation is not None:
+        explanation, rivals = choose(ruleset, packet, explanation, moved, pod_probe)
     return Scene(
         identity=identity,
         ruleset=ruleset,

@@ -10,7 +10,7 @@ from agent.model.twin import TwinResult, TwinRule, TwinVerdict
 def compare(explanation: Explanation, twin: TwinResult | None, rivals: tuple[RuleRef, ...] = ()) -> tuple[Word, str]:
     """The twin's word, and in a sentence what it saw or why there was nothing to see.
 
-    `rivals` are rules that stop the packet alike where they are met first: in which order the node's chains of one priority run
+    `rivals` are rules that stop the packet, too, where they are met first: in which order the node's chains of one priority run
     the twin does not know.
     """
     if twin is None:
@@ -40,11 +40,11 @@ def has_met(twin: TwinResult, rule: RuleRef) -> bool:
 def _against(explanation: Explanation, twin: TwinResult, rivals: tuple[RuleRef, ...]) -> tuple[Word, str]:
     rule, seen = explanation.decided_by, saw(twin)
     if twin.verdict.value != explanation.verdict.value:
-        return Word.DISAGREES, f"{seen}{_fresh(twin)}"
+        return _otherwise(twin, rivals)
     version = 6 if ":" in str(explanation.packet["src"]) else 4
     expected = icmp_of(explanation.reject_with, version) if explanation.reject_with else None
     if twin.icmp is not None and twin.icmp != expected:
-        return Word.DISAGREES, seen
+        return _otherwise(twin, rivals)
     if rule is None:
         return Word.AGREES, seen
     met = next((each for each in (rule, *rivals) if has_met(twin, each)), None)
@@ -54,6 +54,14 @@ def _against(explanation: Explanation, twin: TwinResult, rivals: tuple[RuleRef, 
     if rule.policy:
         return Word.AGREES, seen  # nft keeps no counter of policies, and a `return` reaches one unseen
     return Word.DISAGREES, f"{seen}, but {rule_name(rule)} did not count the packet there"
+
+
+def _otherwise(twin: TwinResult, rivals: tuple[RuleRef, ...]) -> tuple[Word, str]:
+    """The twin's packet fared otherwise."""
+    first = next((each for each in rivals if has_met(twin, each)), None)
+    if first is not None:
+        return Word.SILENT, f"{saw(twin)}; {rule_name(first)} came first there, which stops it as well"
+    return Word.DISAGREES, f"{saw(twin)}{_fresh(twin)}"
 
 
 def _same(rule: RuleRef, met: TwinRule) -> bool:

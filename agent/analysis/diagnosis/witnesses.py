@@ -8,6 +8,7 @@ a namespace of its own. They share no code after the kernel.
 from dataclasses import dataclass
 
 from agent.analysis.diagnosis.deep_words import deep_words
+from agent.analysis.diagnosis.expected import expected_outcomes
 from agent.analysis.diagnosis.places import is_counted, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
 from agent.analysis.diagnosis.second_reading import differences
@@ -95,29 +96,6 @@ def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tr
     if not expected:
         return Testimony("probe", Word.SILENT, saw)
     return Testimony("probe", Word.AGREES if probe.outcome in expected else Word.DISAGREES, saw)
-
-
-def expected_outcomes(explanation: Explanation, *, listening: Tri) -> tuple[Outcome, ...]:
-    """The outcomes that the model's verdict allows (facts of the kernel: errno and error queue per kind of reject)."""
-    reply = explanation.reply
-    if explanation.verdict is Verdict.DROP or (reply is not None and reply.lost):
-        return (Outcome.TIMEOUT,)
-    if explanation.verdict is Verdict.ACCEPT and (reply is None or reply.verdict is Verdict.ACCEPT):
-        return {Tri.YES: (Outcome.OPEN,), Tri.NO: (Outcome.RESET,), Tri.UNKNOWN: (Outcome.OPEN, Outcome.RESET)}[listening]
-    if explanation.verdict is Verdict.UNDECIDED or explanation.reject_with is None:
-        return ()
-    if explanation.reject_with == "tcp-reset":
-        return (Outcome.RESET,)
-    named = {
-        "icmp-port-unreachable": Outcome.PORT_UNREACHABLE,
-        "icmp6-port-unreachable": Outcome.PORT_UNREACHABLE,
-        "icmp-host-prohibited": Outcome.HOST_PROHIBITED,
-        "icmp-admin-prohibited": Outcome.ADMIN_PROHIBITED,
-        "icmp6-adm-prohibited": Outcome.ADMIN_PROHIBITED,
-        "icmp-net-unreachable": Outcome.NET_UNREACHABLE,
-        "icmp6-no-route": Outcome.NET_UNREACHABLE,
-    }
-    return (named.get(explanation.reject_with, Outcome.OTHER_ICMP),)
 
 
 def _counters(scene: Scene, explanation: Explanation) -> Testimony:

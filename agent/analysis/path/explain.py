@@ -10,8 +10,8 @@ from agent.analysis.path.hooks import ENTERING, LEAVING, link_chains
 from agent.analysis.path.references import refer
 from agent.analysis.path.replies import errno_of
 from agent.analysis.path.state import State
-from agent.analysis.path.walk import Walk, walk_both_ways
-from agent.model.explanation import Assumption, Departure, Explanation, Reply, Verdict
+from agent.analysis.path.walk import Outcome, Walk, walk_both_ways
+from agent.model.explanation import Assumption, Departure, Explanation, Fate, Reply, Verdict
 from agent.model.packet import PROTOCOLS, TCP, Packet
 from agent.model.ruleset import Hook, Ruleset
 
@@ -79,11 +79,17 @@ def explain_way(ruleset: Ruleset, packet: Packet, way: Way) -> Explanation:
         decided_by=None if shaken else there.decided_by,
         or_by=there.or_by if not shaken and there.verdict is not Verdict.ACCEPT else (),
         assumptions=(*there.assumptions, *below) if shaken else there.assumptions,
+        fates=tuple(map(_fate, there.outcomes)) if there.verdict is Verdict.UNDECIDED else (),
         steps=there.steps,
         problems=tuple(dict.fromkeys((*ruleset.problems, *ruleset.unread, *([_astray(packet)] if astray else [])))),
         reply=reply,
         leaves_as=_departures(there, packet) if way is Way.FORWARD and not shaken else (),
     )
+
+
+def _fate(outcome: Outcome) -> Fate:
+    or_by = () if outcome.verdict is Verdict.ACCEPT else outcome.or_by
+    return Fate(verdict=outcome.verdict, reject_with=outcome.reply, decided_by=outcome.decided_by, or_by=or_by)
 
 
 def describe_packet(packet: Packet) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from agent.model.tri import Tri
 # table has three.
 MAX_UNORDERED = 4
 
+# Why a rule may or may not be the one: said of every rule by which such chains act.
+ORDER = "run at one priority, and which of them comes first is in no listing"
+
 _ROUTED = {Hook.INPUT: Tri.YES, Hook.FORWARD: Tri.NO}
 
 
@@ -135,7 +138,7 @@ class Journey:
             return
         nodes = [self.trail.node(variant.node) for _ in orders]
         names = ", ".join(f"{table.family} {table.name} {chain.name} ({table.backend})" for table, chain in active)
-        why = f"{names} run at one priority, and which of them comes first is in no listing"
+        why = f"{names} {ORDER}"
         self.trail.fork(self._movers(active, states), why, *((node,) for node in nodes))
         for order, node in zip(orders, nodes, strict=True):
             self._pass(order, replace(variant, node=node))

@@ -80,6 +80,17 @@ INCIDENTS: tuple[Incident, ...] = (
         expect=Expectation(code="input-reject", decider=LAST, errno="EHOSTUNREACH", icmp="3/10"),
     ),
     Incident(
+        name="backends-differ",
+        story="iptables-legacy drops what it does not accept, iptables-nft rejects it, and no listing shows which is first.",
+        rules={
+            Backend.NFT: Rules(
+                legacy=filter_table(*STATEFUL, NODES, policy="DROP"),
+                nft=filter_table(*STATEFUL, NODES, PROHIBITED) + MASQUERADE,
+            )
+        },
+        expect=Expectation(code="input-reject", decider=LAST, errno="EHOSTUNREACH", icmp="3/10"),
+    ),
+    Incident(
         name="allowed-node-subnet-only",
         story="Port 10250 is open for the nodes' subnet, as the documentation asks, but not for pods.",
         rules=on_either((*STATEFUL, NODES_KUBELET, PROHIBITED)),

@@ -55,6 +55,12 @@ OTHER = "[{}:0] -A INPUT -p tcp -m tcp --dport 22 -j DROP"
             id="one in doubt before the sure one",
         ),
         pytest.param(
+            firewall(f"[3:0] {LIMITED}", "[3:0] -A INPUT -j REJECT"),
+            firewall(f"[4:0] {LIMITED}", "[3:0] -A INPUT -j REJECT"),
+            True,
+            id="one of two that end it each in its own way",
+        ),
+        pytest.param(
             firewall("[0:0] -A OUTPUT -p tcp -m tcp --sport 10250 -j DROP"),
             firewall("[1:0] -A OUTPUT -p tcp -m tcp --sport 10250 -j DROP"),
             True,

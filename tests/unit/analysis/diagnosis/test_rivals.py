@@ -10,12 +10,16 @@ from agent.analysis.diagnosis.reach import reach_of
 from agent.analysis.diagnosis.scene import read_scene
 from agent.analysis.fixing.case import NoPlanError, make_case
 from agent.model.capture import Capture, Firewall
+from agent.model.explanation import Verdict
+from agent.model.probe import Outcome, ProbeResult, Vantage
 from agent.model.report import Word
 from agent.model.twin import TwinReply, TwinResult, TwinRule, TwinVerdict
 from agent.render import text
-from tests.unit.analysis.diagnosis.captures import SEED, capture, firewall
+from tests.unit.analysis.diagnosis.captures import PROHIBITED, SEED, capture, firewall, probe
 
 LEGACY, NFT = "rule 5 of filter INPUT (iptables-legacy)", "rule 1 of ip host-fw in (nft)"
+REJECT, DROP = "-A INPUT -j REJECT --reject-with icmp-host-prohibited", "-A INPUT -j DROP"
+SILENCE = probe(Vantage.POD, Outcome.TIMEOUT, errno="ETIMEDOUT")
 TWIN = TwinResult(
     verdict=TwinVerdict.REJECT,
     reply=TwinReply.ICMP,
@@ -24,15 +28,18 @@ TWIN = TwinResult(
 )
 
 
-def both(legacy: int, nft: int | None, priority: int = 0) -> Firewall:
-    """The seed's REJECT in legacy and one in a table of nft's own, each with what it has counted; None has no counter."""
+def both(legacy: int, nft: int | None, priority: int = 0, end: str = REJECT) -> Firewall:
+    """The seed's REJECT in legacy and one in a table of nft's own, each with what it has counted; None has no counter.
+
+    `end` is the legacy rule's own.
+    """
     place = {"family": "ip", "table": "host-fw"}
     chain = {**place, "name": "in", "handle": 1, "type": "filter", "hook": "input", "prio": priority, "policy": "accept"}
     counter = [] if nft is None else [{"counter": {"packets": nft, "bytes": 0}}]
     reject = {"reject": {"type": "icmp", "expr": "host-prohibited"}}
     rule = {**place, "chain": "in", "handle": 2, "expr": [*counter, reject]}
     objects = [{"table": {"family": "ip", "name": "host-fw", "handle": 1}}, {"chain": chain}, {"rule": rule}]
-    return firewall(SEED.format(hits=legacy), json.dumps({"nftables": objects}))
+    return firewall(SEED.format(hits=legacy).replace(REJECT, end), json.dumps({"nftables": objects}))
 
 
 def look(legacy: int, nft: int, **parts: object) -> Capture:
@@ -96,6 +103,49 @@ def test_the_nodes_object_and_a_single_line_name_none_where_it_is_not_known() ->
     rule = reach_of("n1", known, identity, "f").rule
     assert rule is not None
     assert rule.place == NFT
+
+
+def differ(legacy: int, nft: int, pod: ProbeResult, end: str = DROP) -> Capture:
+    """Legacy drops and nft rejects, which of them first is not known; so many packets were counted."""
+    return capture(both(7, 7, end=end), both(7 + legacy, 7 + nft, end=end), pod, twin=TWIN)
+
+
+@pytest.mark.parametrize(
+    ("legacy", "nft", "pod", "rule", "other", "twin"),
+    [(1, 0, SILENCE, LEGACY, NFT, Word.SILENT), (0, 1, PROHIBITED, NFT, LEGACY, Word.AGREES)],
+)
+def test_of_two_that_stop_it_each_in_its_own_way_it_is_the_one_that_counted(
+    legacy: int, nft: int, pod: ProbeResult, rule: str, other: str, twin: Word
+) -> None:
+    report = analyse(differ(legacy, nft, pod))
+    assert report.cause is not None
+    assert rule in report.summary
+    assert f"An opening there is not enough: {other} stops the packet as well" in report.cause.message
+    assert {report.cause.witnesses[name] for name in ("model", "probe", "counters")} == {Word.AGREES}
+    assert report.cause.witnesses["twin"] is twin
+    assert report.explanation is not None
+    assert (report.explanation.client_sees, report.explanation.assumptions) == (pod.errno, ())
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(differ(0, 0, PROHIBITED), id="neither counted"),
+        pytest.param(differ(1, 1, PROHIBITED), id="both counted"),
+        pytest.param(differ(1, 0, PROHIBITED), id="the way that was met is the other's"),
+        pytest.param(differ(1, 0, SILENCE, "-A INPUT -m mystery -j DROP"), id="more than the order is in doubt"),
+        pytest.param(replace(differ(1, 0, SILENCE), probes=()), id="nobody tried"),
+        pytest.param(differ(0, 1, PROHIBITED, "-A INPUT -j NFQUEUE"), id="it may get through"),
+    ],
+)
+def test_without_proof_it_stays_open_and_says_what_may_become_of_it(seen: Capture) -> None:
+    explanation = analyse(seen).explanation
+    assert explanation is not None
+    assert explanation.verdict is Verdict.UNDECIDED
+    page = text.explanation(explanation)
+    fates = page[page.index("what may become of it") : page.index("not decided")]
+    assert "REJECT with icmp-host-prohibited by ip host-fw in rule 1 (nft)" in fates
+    assert len(fates.strip().splitlines()) == 3
 
 
 def test_without_a_packet_both_are_named() -> None:
