@@ -69,10 +69,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What becomes of the answer to a packet that was let in, on its way out through this node's own rules."""
+    """What becomes of the answer to a packet that was let in, on its way out through this node's own rules.
+
+    `or_by` is as in `Explanation`.
+    """
 
     verdict: Verdict
     decided_by: RuleRef | None = None
+    or_by: tuple[RuleRef, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
 
     @property
@@ -152,6 +156,11 @@ class Explanation:
     @property
     def stopped_by(self) -> RuleRef | None:
         """The rule that surely ends the connection, on the packet's way or on its answer's; None where none does."""
-        if self.verdict in (Verdict.DROP, Verdict.REJECT):
-            return self.decided_by
-        return self.reply.decided_by if self.reply is not None and self.reply.lost else None
+        return next(iter(self.stoppers), None)
+
+    @property
+    def stoppers(self) -> tuple[RuleRef, ...]:
+        """The same, and behind it those that may be the one in its place (`or_by`)."""
+        lost = self.reply is not None and self.reply.lost
+        ends = self if self.verdict in (Verdict.DROP, Verdict.REJECT) else self.reply if lost else None
+        return (ends.decided_by, *ends.or_by) if ends is not None and ends.decided_by is not None else ()

@@ -106,7 +106,7 @@ def _part_lines(parts: Sequence[Part], *, wide: bool) -> Iterator[str]:
 
 def _answer(reply: Reply) -> str:
     rule = reply.decided_by
-    return f"{reply.verdict} by {place(rule)}: {rule.text}" if rule else reply.verdict
+    return f"{reply.verdict} by {' or '.join(map(place, (rule, *reply.or_by)))}: {rule.text}" if rule else reply.verdict
 
 
 def _fate(fate: Fate) -> str:
@@ -136,7 +136,7 @@ def _decider_lines(explanation: Explanation) -> Iterator[str]:
 def _rule_title(explanation: Explanation, cause: Finding | None) -> str:
     if explanation.verdict is Verdict.ACCEPT and explanation.stopped_by is None:
         return "the firewall lets it in"
-    if explanation.or_by:
+    if len(explanation.stoppers) > 1:
         return "one of these rules decides"
     return "the rule that decides" if _proven(cause) else "the rule the model names"
 
@@ -148,12 +148,10 @@ def _proven(cause: Finding | None) -> bool:
 
 
 def _rule_lines(explanation: Explanation) -> Iterator[str]:
-    rule = explanation.stopped_by or explanation.decided_by
-    if rule:
-        for each in (rule, *explanation.or_by):
-            yield place(each)
-            yield f"{_INDENT}{clean(each.text)}"
-        yield _verdict_words(explanation)
+    for rule in explanation.stoppers or filter(None, (explanation.decided_by,)):
+        yield place(rule)
+        yield f"{_INDENT}{clean(rule.text)}"
+    yield _verdict_words(explanation)
 
 
 def _probe_lines(probes: Sequence[Probe]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def _trace(explanation: Explanation, deep: DeepTrace) -> tuple[Word, str]:
     rule = explanation.stopped_by
     if rule is None:
         return (Word.DISAGREES if explanation.verdict is Verdict.ACCEPT else Word.SILENT), seen
-    return (Word.AGREES if any(_is(drop, each) for each in (rule, *explanation.or_by)) else Word.DISAGREES), seen
+    return (Word.AGREES if any(_is(drop, each) for each in explanation.stoppers) else Word.DISAGREES), seen
 
 
 def _untouched(explanation: Explanation) -> tuple[Word, str]:
@@ -48,7 +48,7 @@ def _untouched(explanation: Explanation) -> tuple[Word, str]:
     if rule is None:
         word = Word.AGREES if explanation.verdict is Verdict.ACCEPT else Word.SILENT
         return word, "the kernel traced it to no rule that drops it"
-    if any(each.backend != Backend.NFT for each in (rule, *explanation.or_by)):
+    if any(each.backend != Backend.NFT for each in explanation.stoppers):
         return Word.SILENT, "the kernel traced it to no nft rule that drops it; iptables-legacy's rules are not traced"
     return Word.DISAGREES, f"the kernel traced it past {rule_name(rule)}: no nft rule drops it"
 

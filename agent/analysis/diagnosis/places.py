@@ -40,8 +40,7 @@ def rule_name(place: RuleRef) -> str:
 
 def rule_names(explanation: Explanation) -> str:
     """The rule that stops the packet or its answer; `rule 6 of ... or rule 2 of ...` where it is not known which of them."""
-    rule = explanation.stopped_by or explanation.decided_by
-    return " or ".join(map(rule_name, (rule, *explanation.or_by))) if rule is not None else "no chain on the way"
+    return " or ".join(map(rule_name, explanation.stoppers))
 
 
 def same_place(one: RuleRef, other: RuleRef) -> bool:

@@ -64,7 +64,7 @@ def fingerprint(ruleset: Ruleset, own: Iterable[str]) -> str:
 
 def _rule(report: Report) -> ReachRule | None:
     explanation = report.explanation
-    known = explanation is not None and not explanation.or_by and report.state in (State.BLOCKED, State.UNKNOWN)
+    known = explanation is not None and len(explanation.stoppers) == 1 and report.state in (State.BLOCKED, State.UNKNOWN)
     rule = explanation.stopped_by if explanation and known else None
     return _reach_rule(rule) if rule else None
 

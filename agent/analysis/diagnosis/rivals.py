@@ -13,7 +13,7 @@ from agent.analysis.diagnosis.places import is_counted, same_place
 from agent.analysis.path.explain import explain
 from agent.analysis.path.journey import ORDER
 from agent.analysis.path.replies import errno_of
-from agent.model.explanation import Explanation, Fate, Moved, RuleRef
+from agent.model.explanation import Explanation, Fate, Moved, RuleRef, Verdict
 from agent.model.packet import Packet
 from agent.model.probe import ProbeResult
 from agent.model.ruleset import Accept, Chain, Rule, Ruleset, Table
@@ -30,22 +30,21 @@ def choose(
     Where none of them counted, several did, or one that has no counter may have been it, it stays open. Where they stop it in
     different ways, and nothing but their order is in doubt, the way that the probe met must be that rule's.
     """
-    rule, others = explanation.decided_by, explanation.or_by
-    if rule is None:
+    rules, reply = explanation.stoppers, explanation.reply
+    if explanation.verdict is Verdict.UNDECIDED:
         return _by_order(ruleset, packet, explanation, moved or (), probe)
-    counted = _counted(ruleset, (rule, *others), moved or ()) if others else None
+    counted = _counted(ruleset, rules, moved or ()) if len(rules) > 1 else None
     if counted is None:
-        return explanation, others
-    left = tuple(each for each in (rule, *others) if each != counted)
+        return explanation, rules[1:]
+    left = tuple(each for each in rules if each != counted)
+    if explanation.verdict is Verdict.ACCEPT and reply is not None:
+        return replace(explanation, reply=replace(reply, decided_by=counted, or_by=())), left
     return replace(explanation, decided_by=counted, or_by=()), left
 
 
 def surely_stopping(explanation: Explanation) -> tuple[RuleRef, ...]:
     """The rules by one of which the packet or its answer is surely stopped; empty where it may get through."""
-    rule = explanation.stopped_by
-    if rule is not None:
-        return (rule, *explanation.or_by)
-    return _stopping(explanation.fates)
+    return explanation.stoppers or _stopping(explanation.fates)
 
 
 def next_stop(block: Block) -> RuleRef | None:

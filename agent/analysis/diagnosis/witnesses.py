@@ -84,7 +84,7 @@ def _answer(explanation: Explanation) -> str:
         return ""
     if reply.decided_by is None:
         return f"; its answer hangs on {len(reply.assumptions)} rule(s) that could not be decided"
-    return f"; its answer: {reply.verdict} by {rule_name(reply.decided_by)}"
+    return f"; its answer: {reply.verdict} by {' or by '.join(map(rule_name, (reply.decided_by, *reply.or_by)))}"
 
 
 def _probe(explanation: Explanation, probe: ProbeResult | None, *, listening: Tri, silenced: bool) -> Testimony:
@@ -107,8 +107,8 @@ def _counters(scene: Scene, explanation: Explanation) -> Testimony:
         return Testimony("counters", Word.SILENT, "no rule decides, so none can be counted")
     rise = next((moved.packets for moved in scene.moved if same_place(moved.rule, rule)), 0)
     if rise:
-        return Testimony("counters", *_counted(scene.moved, rule, explanation.or_by, rise))
-    uncounted = next((each for each in (rule, *explanation.or_by) if not is_counted(scene.ruleset, each)), None)
+        return Testimony("counters", *_counted(scene.moved, rule, explanation.stoppers[1:], rise))
+    uncounted = next((each for each in (rule, *explanation.stoppers[1:]) if not is_counted(scene.ruleset, each)), None)
     if uncounted is not None:
         return Testimony("counters", Word.SILENT, f"{rule_name(uncounted)} has no counter")
     if scene.pod_probe is None or scene.pod_probe.outcome in UNTRIED:

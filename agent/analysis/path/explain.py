@@ -121,7 +121,8 @@ def _reply(ruleset: Ruleset, back: Walk, hooks: frozenset[Hook]) -> Reply:
     leaving = _link_assumptions(ruleset, hooks) if back.verdict is Verdict.ACCEPT else ()
     if leaving:
         return Reply(verdict=Verdict.UNDECIDED, assumptions=leaving)
-    return Reply(verdict=back.verdict, decided_by=back.decided_by, assumptions=back.assumptions)
+    or_by = () if back.verdict is Verdict.ACCEPT else back.or_by
+    return Reply(verdict=back.verdict, decided_by=back.decided_by, or_by=or_by, assumptions=back.assumptions)
 
 
 def _link_assumptions(ruleset: Ruleset, hooks: frozenset[Hook]) -> tuple[Assumption, ...]:

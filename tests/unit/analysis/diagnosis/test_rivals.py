@@ -148,6 +148,35 @@ def test_without_proof_it_stays_open_and_says_what_may_become_of_it(seen: Captur
     assert len(fates.strip().splitlines()) == 3
 
 
+def answers_dropped(legacy: int, nft: int) -> Firewall:
+    """Everything is let in, and both backends drop the answers."""
+    place = {"family": "ip", "table": "host-fw"}
+    chain = {**place, "name": "out", "handle": 1, "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}
+    rule = {**place, "chain": "out", "handle": 2, "expr": [{"counter": {"packets": nft, "bytes": 0}}, {"drop": None}]}
+    objects = [{"table": {"family": "ip", "name": "host-fw", "handle": 1}}, {"chain": chain}, {"rule": rule}]
+    text = SEED.format(hits=0).replace(f"[0:0] {REJECT}", f"[{legacy}:0] -A OUTPUT -d 10.9.1.0/24 -j DROP")
+    return firewall(text, json.dumps({"nftables": objects}))
+
+
+@pytest.mark.parametrize(
+    ("legacy", "nft", "named"),
+    [
+        (1, 0, "rule 1 of filter OUTPUT (iptables-legacy) stops its answers"),
+        (0, 1, "rule 1 of ip host-fw out (nft) stops its answers"),
+        (1, 1, "rule 1 of filter OUTPUT (iptables-legacy) or rule 1 of ip host-fw out (nft) stops its answers"),
+    ],
+)
+def test_so_it_is_with_the_answer(legacy: int, nft: int, named: str) -> None:
+    report = analyse(capture(answers_dropped(7, 7), answers_dropped(7 + legacy, 7 + nft), SILENCE))
+    assert report.cause is not None
+    assert report.cause.code == "reply-dropped"
+    assert named in report.summary
+    page = text.report(report)
+    assert ("one of these rules decides" in page) is (" or rule " in named)
+    assert report.explanation is not None
+    assert ("or ip host-fw out rule 1 (nft)" in text.explanation(report.explanation)) is (" or rule " in named)
+
+
 def test_without_a_packet_both_are_named() -> None:
     report = analyse(replace(look(0, 0, twin=None), probes=(), between=None))
     assert f"({LEGACY} or {NFT}); no real packet was sent" in report.summary
