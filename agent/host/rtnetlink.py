@@ -56,10 +56,11 @@ class Reader:
 
     def interfaces(self) -> tuple[Interface, ...]:
         """Every interface with its addresses, by index."""
-        links = {link.index: (link, master) for link, master in map(_link, self._dump(_GETLINK))}
+        # Addresses first: one that is seen in a namespace in the making (a twin, marked by a link) has its links beside it.
         addresses: dict[int, list[str]] = {}
         for index, address in filter(None, map(_address, self._dump(_GETADDR))):
             addresses.setdefault(index, []).append(address)
+        links = {link.index: (link, master) for link, master in map(_link, self._dump(_GETLINK))}
         return tuple(
             replace(link, master=links[master][0].name if master in links else "", addresses=tuple(addresses.get(index, ())))
             for index, (link, master) in sorted(links.items())

@@ -6,10 +6,10 @@ The broker holds every guard again and keeps the journal; here is what needs ana
 import difflib
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from threading import Lock
 
 from agent.analysis.diagnosis.diagnose import analyse
@@ -18,7 +18,7 @@ from agent.analysis.diagnosis.scene import read_scene
 from agent.analysis.diagnosis.twin_plan import plan_packet
 from agent.analysis.fixing.case import NoPlanError, make_case
 from agent.analysis.fixing.draft import draft, finish
-from agent.model.capture import Capture
+from agent.model.capture import Capture, Interface
 from agent.model.fix import AuditCheck, Fix, Fixes, FixState
 from agent.model.plan import LEASE, LeaseKind, Order, Plan
 from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
@@ -31,6 +31,7 @@ from agent.service.reading import hold, parts_of
 
 # A plan is a page of text; nobody needs more of them than this, and each is soon out of date.
 _KEPT = 20
+_REFUSED = (Outcome.NO_ROUTE, Outcome.BLACKHOLE)
 
 _log = logging.getLogger(__name__)
 
@@ -202,11 +203,15 @@ class Fixing:
         raise FixRefused("changed", sentence)
 
     def _connect(self, fix: Fix) -> ProbeResult | None:
-        """From each pod of the flow's network, until one could be asked."""
+        """From each pod of the flow's network, until one's packet came as far as the rules; else one that did not.
+
+        What has an address of the node's own is no pod: a former node's namespace, say, which a process still holds.
+        """
         network, version = ip_network(fix.flow.source), fix.flow.version
-        for space in self.host.node().namespaces:
-            held = (ip_address(text.split("/")[0].split("%")[0]) for link in space.interfaces for text in link.addresses)
-            address = next((address for address in held if address in network), None)
+        node, refused = self.host.node(), None
+        own = set(_addresses(node.interfaces))
+        for space in node.namespaces:
+            address = next((each for each in _addresses(space.interfaces) if each in network and each not in own), None)
             if address is None:
                 continue
             request = ProbeRequest(
@@ -221,9 +226,11 @@ class Fixing:
                     result = self.probe(request, sock, self.settings)
             except NamespaceGone:
                 continue
-            if result.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE):
+            if result.outcome in _REFUSED:  # by its own routes: that says nothing of the node's rules
+                refused = refused or result
+            elif result.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE):
                 return result
-        return None
+        return refused
 
     def _who_now(self) -> str:
         report = analyse(self.look())
@@ -243,3 +250,7 @@ class Fixing:
         with self._lock:
             self._outcomes[outcome] += 1
         _log.info("fix %s: %s for %s: %s", fix, outcome, caller, why)
+
+
+def _addresses(interfaces: Iterable[Interface]) -> Iterator[IPv4Address | IPv6Address]:
+    return (ip_address(text.split("/")[0].split("%")[0]) for link in interfaces for text in link.addresses)

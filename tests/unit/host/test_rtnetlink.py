@@ -18,6 +18,26 @@ def test_the_loopback_is_read_from_the_kernel() -> None:
     assert interfaces[0].name == "lo"
 
 
+def test_in_a_namespace_that_is_being_made_no_address_is_seen_without_the_links_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def link(index: int, name: bytes) -> bytes:
+        return struct.pack("=BxHiII", 0, 1, index, 0x1, 0) + attribute(3, name)
+
+    address = struct.pack("=BBBBi", socket.AF_INET, 24, 0, 0, 2) + attribute(1, bytes([10, 244, 4, 1]))
+    # Between two questions all the rest was made: the mark, then the address.
+    moments = iter([([link(2, b"cni0\0")], []), ([link(2, b"cni0\0"), link(3, b"kubereach-twin\0")], [address])])
+
+    def dump(_: rtnetlink.Reader, question: int) -> list[bytes]:
+        links, addresses = next(moments)
+        return links if question == rtnetlink._GETLINK else addresses
+
+    monkeypatch.setattr(rtnetlink.Reader, "_dump", dump)
+    with rtnetlink.Reader() as reader:
+        found = reader.interfaces()
+    assert not any(each.addresses for each in found) or {each.name for each in found} == {"cni0", "kubereach-twin"}
+
+
 def test_a_link_with_kind_and_master() -> None:
     header = struct.pack("=BxHiII", 0, 1, 7, 0x1, 0)
     kind = attribute(18, attribute(1, b"veth\0"))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.model.capture import Interface, Namespace
 from agent.model.fix import FixState
 from agent.model.plan import Ground
 from agent.model.probe import Outcome, ProbeResult
@@ -100,6 +101,48 @@ def test_a_fix_that_does_not_help_is_taken_out_and_says_who_stops_it_now(host):
     with pytest.raises(FixRefused, match=r"taken out again.*timeout.*rule 3 of filter INPUT"):
         fixing.apply(plan, "me")
     assert host.fixed[plan.id].state is FixState.REVERTED
+
+
+def beside(host, *texts):
+    """The node with a namespace more, which stands before the pods' and has these addresses."""
+    node = host.capture.node
+    more = Namespace(inode=1, path="/proc/9/ns/net", interfaces=(Interface(index=2, name="cni0", addresses=texts),))
+    host.capture = replace(host.capture, node=replace(node, namespaces=(more, *node.namespaces)))
+
+
+def asked_from(host, outcomes):
+    """A fixing whose connects end as told, by source."""
+    fixing, asked = build(host, Outcome.OPEN), []
+
+    def probe(request, sock, settings):
+        asked.append(request.source)
+        return ProbeResult(request=request, outcome=outcomes.get(request.source, Outcome.OPEN))
+
+    fixing.probe = probe
+    return fixing, asked
+
+
+def test_a_namespace_with_an_address_of_the_nodes_own_is_no_pod(host):
+    own = next(text for link in host.capture.node.interfaces for text in link.addresses if text.startswith("10.244.4."))
+    beside(host, own)
+    fixing, asked = asked_from(host, {})
+    fixing.apply(fixing.plan(), "me")
+    assert own.split("/")[0] not in asked
+    assert len(asked) == 1
+
+
+def test_a_pod_whose_own_routes_refuse_says_nothing_of_the_fix(host):
+    beside(host, "10.244.4.99/24")
+    fixing, asked = asked_from(host, {"10.244.4.99": Outcome.NO_ROUTE})
+    assert fixing.apply(fixing.plan(), "me").state is FixState.TRIAL
+    assert asked[0] == "10.244.4.99"
+    assert len(asked) == 2
+
+
+def test_where_every_pods_own_routes_refuse_nothing_is_verified(host):
+    fixing = build(host, Outcome.BLACKHOLE)
+    with pytest.raises(FixRefused, match=r"taken out again, because the connect from a pod met blackhole"):
+        fixing.apply(fixing.plan(), "me")
 
 
 def test_a_change_since_the_plan_is_told_line_by_line(fixing, host):
