@@ -115,9 +115,7 @@ class Child:
         self._kill()
 
     def _memory(self) -> int:
-        """Bytes in memory that are no file's (proc(5), statm: resident without shared); 0 once it has ended."""
-        _, resident, shared, *_ = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii").split()
-        return (int(resident) - int(shared)) * _PAGE
+        return memory_of(self._process.pid)
 
     def _kill(self) -> None:
         if self._process.poll() is None:
@@ -160,6 +158,12 @@ class Child:
                 if sum(map(len, output.values())) > limit:
                     return f"printed more than {limit} bytes"
         return ""
+
+
+def memory_of(pid: int) -> int:
+    """Bytes in memory that are no file's (proc(5), statm: resident without shared); 0 of a zombie. Raises `OSError`."""
+    _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
+    return (int(resident) - int(shared)) * _PAGE
 
 
 def find(program: str) -> str | None:

@@ -4,14 +4,13 @@ Over its limit a cgroup loses a process, most likely the one with the answer. A 
 processes, says so and names the rule all the same. Where there is no limit nothing is ever refused, nor waited for.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
+from agent.host.command import memory_of
 from agent.host.memory_limit import Left, MemoryLimit, find
 
 MIB = 1024 * 1024
@@ -20,7 +19,6 @@ _RESERVE = 8 * MIB
 # Who has some is done with it within a second, but for templates, which are ended for somebody else.
 _PATIENCE = 2.0
 _GLANCE = 0.02
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class NoRoomError(Exception):
@@ -38,10 +36,9 @@ class Claim:
     def taken(self) -> int:
         """How much of it is taken, in bytes: memory of that process that is no file's."""
         try:
-            _, resident, shared, *_ = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()
+            return min(self.size, memory_of(self.pid))
         except OSError:  # it has not begun, or has ended
             return 0
-        return min(self.size, (int(resident) - int(shared)) * _PAGE)
 
 
 class Room:

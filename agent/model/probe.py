@@ -29,6 +29,10 @@ class Outcome(StrEnum):
     NOT_TRIED = "not-tried"  # the probe could not be made; `detail` says why
 
 
+# The sender's own routes refuse: the packet did not come as far as anybody's rules.
+REFUSED = (Outcome.NO_ROUTE, Outcome.BLACKHOLE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """The handshake and one unauthenticated GET after it. `http_status` 401 means: reachable. No token is ever sent.

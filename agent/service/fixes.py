@@ -21,7 +21,7 @@ from agent.analysis.fixing.draft import draft, finish
 from agent.model.capture import Capture, Interface
 from agent.model.fix import AuditCheck, Fix, Fixes, FixState
 from agent.model.plan import LEASE, LeaseKind, Order, Plan
-from agent.model.probe import Outcome, ProbeRequest, ProbeResult, Vantage
+from agent.model.probe import REFUSED, Outcome, ProbeRequest, ProbeResult, Vantage
 from agent.model.report import Report
 from agent.model.settings import Settings
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult
@@ -31,7 +31,6 @@ from agent.service.reading import hold, parts_of
 
 # A plan is a page of text; nobody needs more of them than this, and each is soon out of date.
 _KEPT = 20
-_REFUSED = (Outcome.NO_ROUTE, Outcome.BLACKHOLE)
 
 _log = logging.getLogger(__name__)
 
@@ -226,7 +225,7 @@ class Fixing:
                     result = self.probe(request, sock, self.settings)
             except NamespaceGone:
                 continue
-            if result.outcome in _REFUSED:  # by its own routes: that says nothing of the node's rules
+            if result.outcome in REFUSED:  # that says nothing of the node's rules
                 refused = refused or result
             elif result.outcome not in (Outcome.NOT_TRIED, Outcome.POD_GONE):
                 return result

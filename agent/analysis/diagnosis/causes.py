@@ -28,7 +28,7 @@ from agent.analysis.diagnosis.witnesses import UNTRIED, Testimony
 from agent.model.explanation import Assumption, Explanation, RuleRef, Verdict
 from agent.model.identity import Identity
 from agent.model.packet import Packet
-from agent.model.probe import Outcome, ProbeResult
+from agent.model.probe import REFUSED, Outcome, ProbeResult
 from agent.model.report import Evidence, Finding, Remedy, Severity, Word
 from agent.model.tri import Tri
 
@@ -115,7 +115,7 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
     block = find_block(scene.ruleset, packet, explanation, scene.saved)
     if proof:
         yield _proven(proof, testimonies)
-    elif probe.outcome in (Outcome.NO_ROUTE, Outcome.BLACKHOLE):
+    elif probe.outcome in REFUSED:
         saw = f"{probe.errno} without any packet coming back"
         yield _finding(
             node.POD_ROUTE, f"The pod's own namespace refuses the way to {probe.request.target}: {saw}.", testimonies

@@ -8,11 +8,10 @@ from agent.analysis.diagnosis.suspects import SILENT, Alibi, Proof, Word, arrive
 from agent.analysis.path.replies import TCP_RESET, icmp_of
 from agent.model.evidence import LEAVES_NODE, LEAVES_POD, Neighbour
 from agent.model.explanation import Explanation, Verdict
-from agent.model.probe import Outcome, ProbeResult
+from agent.model.probe import REFUSED, Outcome, ProbeResult
 from agent.model.report import Remedy
 from agent.model.tri import Tri
 
-_REFUSED = (Outcome.NO_ROUTE, Outcome.BLACKHOLE)
 # The errno of a lookup in the pod, and the route that answers so (net/ipv4/fib_semantics.c, fib_props).
 _KINDS = {
     "EHOSTUNREACH": "an `unreachable` route",
@@ -83,7 +82,7 @@ def own_routes(scene: Scene) -> Word:
     if probe is None:
         return None
     target = probe.request.target
-    if lookup and lookup.errno and (probe.outcome in _REFUSED or timed_out(scene)):
+    if lookup and lookup.errno and (probe.outcome in REFUSED or timed_out(scene)):
         kind = _KINDS.get(lookup.errno, "its routes")
         message = f"The pod's own namespace refuses the way to {target}: {kind} ({lookup.errno}). No packet left the pod."
         return Proof(POD_ROUTE, message, (f"the kernel's route lookup in the pod's namespace answers {lookup.errno}",), _CNI)

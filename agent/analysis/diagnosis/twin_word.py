@@ -59,7 +59,7 @@ def _against(explanation: Explanation, twin: TwinResult, rivals: tuple[RuleRef, 
 def _otherwise(twin: TwinResult, rivals: tuple[RuleRef, ...]) -> tuple[Word, str]:
     """The twin's packet fared otherwise."""
     first = next((each for each in rivals if has_met(twin, each)), None)
-    if first is not None:
+    if first is not None and twin.verdict is not TwinVerdict.ACCEPT:
         return Word.SILENT, f"{saw(twin)}; {rule_name(first)} came first there, which stops it as well"
     return Word.DISAGREES, f"{saw(twin)}{_fresh(twin)}"
 

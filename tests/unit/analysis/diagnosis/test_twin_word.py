@@ -63,6 +63,14 @@ def test_the_twins_word(model: Explanation, twin: TwinResult | None, word: Word,
     assert saying in text
 
 
+def test_a_rule_that_counted_there_excuses_another_stop_and_no_accept() -> None:
+    rival = replace(RULE, rule_number=9)
+    met = replace(MET, rule_number=9)
+    assert compare(MODEL, TwinResult(verdict=TwinVerdict.DROP, rules=(met,)), (rival,))[0] is Word.SILENT
+    opened = TwinResult(verdict=TwinVerdict.ACCEPT, reply=TwinReply.SYN_ACK, rules=(met,))
+    assert compare(MODEL, opened, (rival,))[0] is Word.DISAGREES
+
+
 def test_a_twin_that_differs_is_a_disagreement_and_no_rule_is_named_as_the_cause() -> None:
     report = analyse(replace(capture(), twin=TwinResult(verdict=TwinVerdict.ACCEPT, reply=TwinReply.SYN_ACK)))
     assert report.cause is not None
