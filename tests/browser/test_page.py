@@ -8,7 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from tests.browser.driving import NEEDS_CHROMIUM, PATIENCE, complaints, picture, shown, start, stations
+from tests.browser.driving import NEEDS_CHROMIUM, complaints, picture, shown, start, stations
 from tests.lab.staged import PRIVILEGES, served
 
 pytestmark = [pytest.mark.lab, NEEDS_CHROMIUM]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, NEEDS_CHROMIUM]
 # What the live region said, one after the other: of words that came in one burst it shows the last alone, the records have all.
 LISTEN = """
 window.heard = [];
-new MutationObserver((records) => { for (const each of records) for (const node of each.addedNodes) heard.push(node.textContent); })
+new MutationObserver((records) => { for (const each of records) heard.push(each.addedNodes[0].textContent); })
   .observe(document.getElementById("live"), { childList: true });
 """
 

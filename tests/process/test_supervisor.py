@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,7 +142,11 @@ def ward(code: str, well: float = 0.0) -> Iterator[Ward]:
         made.await_end(5)
 
 
-def test_a_child_that_lived_is_back_at_once_and_one_that_did_not_waits_longer() -> None:
+STOPPED = SimpleNamespace(monotonic=lambda: 1000.0)
+
+
+def test_a_child_that_lived_is_back_at_once_and_one_that_did_not_waits_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.host.ward.time", STOPPED)
     for well, delays in ((0.0, [0.1, 0.1, 0.1]), (60.0, [0.1, 0.2, 0.4])):
         with ward("", well) as child:
             met = []
@@ -150,15 +154,18 @@ def test_a_child_that_lived_is_back_at_once_and_one_that_did_not_waits_longer() 
                 assert child.start()
                 select.select([child], [], [])
                 child.bury()
-                met.append(round(child.due - time.monotonic(), 1))
+                met.append(round(child.due - STOPPED.monotonic(), 1))
             assert met == delays
             assert not child.lives
 
 
-def test_a_program_that_is_not_there_is_a_sentence_and_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_that_is_not_there_is_a_sentence_and_tried_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.host.ward.time", STOPPED)
     child = Ward("child", lambda: ["/no/such/program"], (), 0.0)
     assert not child.start()
-    assert child.due > time.monotonic()
+    assert child.due > STOPPED.monotonic()
     assert not child.lives
     assert "the child could not be started: No such file or directory; starting it again in 0.1 s" in capsys.readouterr().err
 
