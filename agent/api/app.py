@@ -51,7 +51,7 @@ def create_app(  # noqa: PLR0913 - the parts of one process, put together once
     names = NodeNames(host, settings, clock)
     app.add_middleware(Gate, names=names, callers=callers or Callers(), clock=clock, traffic=traffic)
     app.include_router(report_routes(diagnoses, fixing, node_name(settings.node_name)))
-    app.include_router(rule_routes(host))
+    app.include_router(rule_routes(host, clock))
     if fixing is not None:
         app.include_router(fix_routes(fixing))
     app.include_router(health_routes(host, diagnoses, clock, traffic, fixing, failures=failures))

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from agent.api.answers import Form, json_answer, only, text_answer
 from agent.render import chains, text
+from agent.service.clock import Clock
 from agent.service.explaining import explain_live
 from agent.service.host import Host
 from agent.service.input_path import narrow, read_live, trace_path
@@ -36,7 +37,7 @@ class PacketQuery(BaseModel):
 _WORDS = tuple(field.alias or name for name, field in PacketQuery.model_fields.items())
 
 
-def rule_routes(host: Host) -> APIRouter:
+def rule_routes(host: Host, clock: Clock) -> APIRouter:
     """The routes. Both read the node's firewall at once; neither changes anything."""
     router = APIRouter(tags=["rules"])
 
@@ -54,7 +55,7 @@ def rule_routes(host: Host) -> APIRouter:
     @router.get("/v1/explain", dependencies=[Depends(only(*_WORDS, many="local"))])
     def explain(query: Annotated[PacketQuery, Query()]) -> Response:
         """Which rule decides about this packet."""
-        explanation = explain_live(host, query.question())
+        explanation = explain_live(host, query.question(), clock)
         return text_answer(text.explanation(explanation)) if query.o == "text" else json_answer(explanation)
 
     return router

@@ -101,7 +101,7 @@ def explain(  # noqa: PLR0913 - one parameter for each word of the packet
         from agent.service.explaining import explain_live  # noqa: PLC0415 - likewise
 
         with closing(live.attach(settings)) as host:
-            explanation = explain_live(host, question, way=way, twin=settings.twin, what_if=what_if)
+            explanation = explain_live(host, question, live.CLOCK, way=way, twin=settings.twin, what_if=what_if)
     tried = twin_text(explanation.twin, inserted=bool(what_if)) if explanation.twin else ""
     show(explanation, output, lambda wide: text.explanation(explanation, wide=wide) + tried)
     raise typer.Exit(_CODES[_outcome(explanation)])

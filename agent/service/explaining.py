@@ -4,6 +4,7 @@ import shlex
 from dataclasses import replace
 from ipaddress import ip_address
 
+from agent.analysis.diagnosis.packets import moment_of
 from agent.analysis.diagnosis.twin_plan import plan_packet
 from agent.analysis.path.explain import Way, explain_way
 from agent.analysis.path.partition import explain_sources
@@ -12,16 +13,17 @@ from agent.analysis.readers.read import read_firewall
 from agent.model.capture import Firewall
 from agent.model.explanation import Explanation
 from agent.model.twin import TwinInsert, TwinRequest, TwinResult
+from agent.service.clock import Clock
 from agent.service.host import BrokerGone, Host, HostError
 from agent.service.question import BadQuestionError, Question, parse_packet
 from agent.service.reading import name_of, read_for
 from agent.service.sources import split_sources
 
 
-def explain_live(
-    host: Host, question: Question, *, way: Way = Way.TO_NODE, twin: bool = False, what_if: str = ""
+def explain_live(  # noqa: PLR0913 - the question, and how it is asked
+    host: Host, question: Question, clock: Clock, *, way: Way = Way.TO_NODE, twin: bool = False, what_if: str = ""
 ) -> Explanation:
-    """What would become of it on its way. The node's own addresses are known to be local.
+    """What would become of it on its way if it were sent now. The node's own addresses are known to be local.
 
     With `twin` a packet to this node is tried, too; `what_if`, as `CHAIN POSITION SPEC` of iptables, names a rule that is
     inserted there beforehand, in the backend and table of the rule that decides. A network as source is walked for each of its
@@ -32,7 +34,7 @@ def explain_live(
     words = _parse_what_if(what_if)
     node = host.node()
     local = [ip_address(text.split("/")[0]) for interface in node.interfaces for text in interface.addresses]
-    packet = parse_packet(question, local)
+    packet = replace(parse_packet(question, local), moment=moment_of(clock.now(), ()))
     firewall = read_for(host, (Asked(packet, way, sources),))
     if sources is not None:
         return explain_sources(read_firewall(firewall), packet, sources)

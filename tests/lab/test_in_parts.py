@@ -17,6 +17,7 @@ from agent.model.outline import Part
 from agent.model.packet import Packet
 from agent.model.ruleset import Backend
 from agent.model.twin import TwinInsert, TwinResult, TwinVerdict
+from agent.service.clock import SystemClock
 from agent.service.explaining import explain_live
 from agent.service.question import Question
 from agent.service.reading import parts_of, read_for
@@ -85,10 +86,10 @@ def test_a_rule_of_somebodys_choice_is_tried_among_the_chains_that_count() -> No
     sh("ip link add eth0 type veth peer name eth1", "ip address add 172.31.16.124/20 dev eth0", "ip link set eth0 up")
     asked = Question(src=str(POD.source), dst=str(POD.destination), dport="10250", in_="cni0")
     with Broker.start(SETTINGS) as broker:
-        found = explain_live(broker, asked, twin=True)
+        found = explain_live(broker, asked, SystemClock(), twin=True)
         assert found.twin is not None
         assert (found.verdict.value, found.twin.verdict, found.twin.not_modelled) == ("REJECT", TwinVerdict.REJECT, ()), found
-        opened = explain_live(broker, asked, what_if="INPUT 7 -s 10.244.4.0/24 -j ACCEPT")
+        opened = explain_live(broker, asked, SystemClock(), what_if="INPUT 7 -s 10.244.4.0/24 -j ACCEPT")
         assert opened.twin is not None
         assert (opened.verdict.value, opened.twin.verdict) == ("REJECT", TwinVerdict.ACCEPT), opened.twin
 

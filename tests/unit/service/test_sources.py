@@ -6,6 +6,7 @@ import pytest
 
 from agent.analysis.path.explain import Way
 from agent.model.explanation import Verdict
+from agent.service.clock import SystemClock
 from agent.service.explaining import explain_live
 from agent.service.fake import FakeHost
 from agent.service.question import BadQuestionError, Question
@@ -31,13 +32,13 @@ def test_what_is_no_network_is_refused(src):
 def test_only_the_way_to_this_node_is_walked_for_a_network(capture, more):
     host = FakeHost(capture)
     with pytest.raises(BadQuestionError, match="give one address"):
-        explain_live(host, QUESTION, **more)
+        explain_live(host, QUESTION, SystemClock(), **more)
     assert host.calls == []
 
 
 def test_a_live_network_is_walked_and_not_tried(capture):
     host = FakeHost(capture)
-    found = explain_live(host, QUESTION, twin=True)
+    found = explain_live(host, QUESTION, SystemClock(), twin=True)
     assert (found.verdict, found.packet["src"]) == (Verdict.REJECT, "10.244.4.0/24")
     assert [part.src for part in found.partition] == ["10.244.4.0/24"]
     assert "twin" not in host.calls
