@@ -1,4 +1,4 @@
-"""What the kubelet and the container runtime were told in files, as those processes see them: through `/proc/<pid>/root`.
+"""What the kubelet and the container runtime were told in files, as those processes see them: inside their own root.
 
 So it works from inside a container that shares the node's processes, without one mount for each distribution's directory. Only
 the values that are named here leave a file: such files hold registries' passwords.
@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from agent.host.rooted import names_inside, read_inside, root_of
 from agent.model.capture import Configured, Process, TextFile
 
 # The kubelet's own keys (kubelet.config.k8s.io/v1beta1 KubeletConfiguration) that say something about the way to it, and about
@@ -115,9 +116,10 @@ def _cni_directories(process: Process, values: Iterable[Configured]) -> Iterator
 
 def _cni_files(proc: Path, process: Process, directory: str, problems: list[str]) -> Iterator[TextFile]:
     try:
-        names = sorted(path.name for path in _seen_by(proc, process, directory).iterdir() if path.suffix in _CNI_SUFFIXES)
+        with root_of(proc / str(process.pid)) as root:
+            names = [name for name in names_inside(root, directory) if name.endswith(_CNI_SUFFIXES)]
     except FileNotFoundError:
-        return  # not every runtime has one, and it may end while we look
+        return  # it ended while we look
     except OSError as error:
         problems.append(f"{directory} of {process.name} cannot be listed: {error.strerror}")
         return
@@ -130,8 +132,8 @@ def _cni_files(proc: Path, process: Process, directory: str, problems: list[str]
 
 def _text(proc: Path, process: Process, path: str, problems: list[str]) -> str:
     try:
-        with _seen_by(proc, process, path).open("rb") as file:
-            data = file.read(_FILE_LIMIT + 1)
+        with root_of(proc / str(process.pid)) as root:
+            data = read_inside(root, path, _FILE_LIMIT + 1) or b""
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -141,7 +143,3 @@ def _text(proc: Path, process: Process, path: str, problems: list[str]) -> str:
         problems.append(f"{path} of {process.name} is larger than {_FILE_LIMIT} bytes")
         return ""
     return data.decode("utf-8", "surrogateescape")
-
-
-def _seen_by(proc: Path, process: Process, path: str) -> Path:
-    return proc / str(process.pid) / "root" / path.lstrip("/")

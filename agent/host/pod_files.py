@@ -1,14 +1,10 @@
 """Files of a pod, as the pod's own processes see them: a closed list of names, none of them secret.
 
-A pod's file system is a stranger's. Its symbolic links are followed inside its own root only (openat2(2), RESOLVE_IN_ROOT): an
-absolute link would otherwise lead into the host's files. What is no ordinary file is not read, nor more than a resolver
-needs, and a file system that never answers (a pod can mount one in FUSE) costs one thread, not the broker.
+A pod's file system is a stranger's: it is read inside its own root only (`agent.host.rooted`), no more of it than a resolver
+needs, and one that never answers (a pod can mount one in FUSE) costs one thread, not the broker.
 """
 
-import ctypes
-import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock, Thread
@@ -16,23 +12,19 @@ from typing import TypeVar
 
 from agent.host import namespaces
 from agent.host.errors import HostError
+from agent.host.rooted import read_inside, root_of
 from agent.model.scrape import PodFiles
 
 T = TypeVar("T")
 
 RESOLV_CONF = "etc/resolv.conf"
 HOSTS = "etc/hosts"
-# The CA that every pod gets with its service account; the token beside it is never opened. /var/run is a link to /run in most
-# images, and a kernel that cannot follow links inside a root (below) finds it by its second name.
-AUTHORITY = ("var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "run/secrets/kubernetes.io/serviceaccount/ca.crt")
+# The CA that every pod gets with its service account; the token beside it is never opened.
+AUTHORITY = "var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
 
 _LIMIT = 256 * 1024  # a hosts file with thousands of lines
 # Files of a page each, in memory; a disk in trouble may need longer, and then the answer is that it does.
 _SECONDS = 2.0
-
-_OPENAT2 = 437  # the same number on every architecture (arch/*/entry/syscalls)
-_RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10  # include/uapi/linux/openat2.h
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class PodFileReader:
@@ -48,14 +40,10 @@ class PodFileReader:
             return PodFiles(namespace=namespace, problem="no process runs in this pod's network namespace")
 
         def read() -> PodFiles:
-            root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
+            with root_of(Path(f"/proc/{pid}")) as root:
                 if os.stat(f"/proc/{pid}/ns/net").st_ino != namespace:  # noqa: PTH116  the number was given to another process
                     return PodFiles(namespace=namespace, problem="its processes ended while it was looked at")
-                resolv_conf, hosts = read_inside(root, RESOLV_CONF), read_inside(root, HOSTS)
-                authority = next(filter(None, (read_inside(root, name) for name in AUTHORITY)), "")
-            finally:
-                os.close(root)
+                resolv_conf, hosts, authority = (_text(root, name) for name in (RESOLV_CONF, HOSTS, AUTHORITY))
             return PodFiles(namespace=namespace, pid=pid, resolv_conf=resolv_conf, hosts=hosts, authority=authority)
 
         return self._patiently(read, f"the files of process {pid}")
@@ -85,52 +73,8 @@ class PodFileReader:
         return results[0]
 
 
-def read_inside(root: int, name: str) -> str:
-    """The text of an ordinary file below the directory `root`, or an empty text where there is none. Raises `OSError`."""
-    try:
-        descriptor = _open_inside(root, name)
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link that may not be followed leads nowhere
-            return ""
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        return ""
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(_LIMIT).decode("utf-8", "replace")
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def _open_inside(root: int, name: str) -> int:
-    # O_NONBLOCK: a FIFO in the file's place must not hold us.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    how = _OpenHow(flags, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    descriptor = _libc.syscall(_OPENAT2, root, os.fsencode(name), ctypes.byref(how), ctypes.sizeof(how))
-    if descriptor >= 0:
-        return int(descriptor)
-    number = ctypes.get_errno()
-    if number == errno.ENOSYS:
-        return _walk_inside(root, name, flags)
-    raise OSError(number, os.strerror(number), name)
-
-
-def _walk_inside(root: int, name: str, flags: int) -> int:
-    """Without openat2 (before Linux 5.6): step by step, and no link is followed at all. Raises `OSError`."""
-    *folders, last = name.split("/")
-    here = os.dup(root)
-    try:
-        for folder in folders:
-            below = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-            os.close(here)
-            here = below
-        return os.open(last, flags | os.O_NOFOLLOW, dir_fd=here)
-    finally:
-        os.close(here)
+def _text(root: int, name: str) -> str:
+    return (read_inside(root, name, _LIMIT) or b"").decode("utf-8", "replace")
 
 
 def _process_in(namespace: int) -> int | None:

@@ -1,6 +1,7 @@
 """agent.host.configured: files as the processes see them, and nothing but the values that are wanted."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,25 @@ def test_a_process_that_ended_is_no_problem(tmp_path: Path) -> None:
         (),
         "",
     )
+
+
+def test_a_link_leads_where_it_leads_the_process(tmp_path: Path) -> None:
+    """As on distributions whose /etc is made of absolute links: seen from a container these led past the node's files."""
+    seen(tmp_path, 8, "/store/config.toml", CONTAINERD)
+    seen(tmp_path, 8, "/store/net.d/10-x.conflist", "{}")
+    for name, target in (("etc/containerd/config.toml", "/store/config.toml"), ("opt/cni", "/store/net.d")):
+        link = tmp_path / "8/root" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+    values, files, problem = read([Process(pid=8, name="containerd")], tmp_path)
+    assert ([item.value for item in values], [file.path for file in files]) == (["/opt/cni"], ["/opt/cni/10-x.conflist"])
+    assert not problem
+
+
+def test_what_pretends_to_be_a_kubelet_reads_nothing_of_ours_and_holds_nobody(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text(KUBELET)
+    (tmp_path / "7/root").mkdir(parents=True)
+    (tmp_path / "7/root/linked.yaml").symlink_to(tmp_path / "ours.yaml")
+    os.mkfifo(tmp_path / "7/root/fifo")
+    for path in ("/linked.yaml", "/fifo", "/../../ours.yaml"):
+        assert read([Process(pid=7, name="kubelet", argv=("kubelet", f"--config={path}"))], tmp_path) == ((), (), "")
