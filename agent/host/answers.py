@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from ipaddress import ip_address
 from typing import Any
 
-from agent.host import evidence, firewall, in_parts, namespaces, node, operations, pod_firewall, preflight
+from agent.host import evidence, firewall, in_parts, legacy_room, namespaces, node, operations, pod_firewall, preflight
 from agent.host.errors import FixRefused, HostError, NamespaceGone
 from agent.host.fixing.fixer import Fixer
 from agent.host.fixing.opening import Eyes
@@ -15,7 +15,7 @@ from agent.host.in_parts import Held
 from agent.host.phantom.keeper import Keeper
 from agent.host.pod_files import PodFileReader
 from agent.host.readings import KnownParts, Readings
-from agent.host.room import Room
+from agent.host.room import NO_ROOM, Room
 from agent.host.trials import Trial, Trials
 from agent.host.workers import IPTC, PROCESSES, TRACE, TWIN, WorkerError, Workers
 from agent.model.capture import Firewall, LegacyChain, Node, Problem, Processes
@@ -52,7 +52,7 @@ class Answers:
         room: Room | None = None,
         stays: bool = False,
     ) -> None:
-        room = room or Room()
+        self._room = room or Room()
         self._settings = settings
         self._workers = workers
         self._converse = converse
@@ -62,6 +62,7 @@ class Answers:
         self._files = PodFileReader()
         self._phantoms = Keeper(settings)
         self._parts_known = KnownParts()
+        self._surveyed = False  # whether the last look had room for all of its first reading
         eyes = Eyes(self.node, self.processes, self._rules, node.pod_route, self.twin)
         self.fixer = Fixer(settings, eyes, stays=stays)
         self._operations: dict[str, Callable[[Any], Any]] = {
@@ -80,7 +81,7 @@ class Answers:
             "twin": lambda arguments: self._look_at_twin(arguments.request),
             "counters": lambda arguments: evidence.counters(self._directory, arguments.namespace, arguments.port),
             "evidence": self._evidence,
-            "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace, room),
+            "pod_firewall": lambda arguments: pod_firewall.capture(self._directory, arguments.namespace, self._room),
             "deep": self._deep,
             "phantom": lambda arguments: self._phantoms.make(arguments.request),
             "end_phantom": lambda _: self._phantoms.end(),
@@ -136,7 +137,7 @@ class Answers:
 
     def firewall(self) -> Firewall:
         """Read now, and kept for the twin."""
-        found = firewall.capture()
+        found = firewall.capture(self._room, again=self._surveyed)
         self._readings.keep(Held(found))
         return found
 
@@ -145,13 +146,15 @@ class Answers:
         return self._hold(parts, whole=True) if parts else self.firewall()
 
     def _hold(self, parts: Sequence[Part], *, whole: bool) -> Firewall:
-        held = in_parts.hold(parts, self._parts_known.outline, self._parts_known.recall, whole=whole)
+        held = in_parts.hold(parts, self._parts_known.outline, self._parts_known.recall, whole=whole, room=self._room)
         self._readings.keep(held)
         return held.firewall
 
     def _survey(self, _: operations.Nothing) -> Firewall:
         self.warm()  # a look asks this first; what ended since the last one is needed again soon. A watch does not ask it
-        found = firewall.survey()
+        found = firewall.survey(self._room)
+        # What a look began without it goes on without: two readings that differ by a backend tell of no counter.
+        self._surveyed = not any(NO_ROOM in problem.why for problem in found.problems)
         if found.outline is None:
             self._readings.keep(Held(found))
         self._parts_known.note(found.outline)
@@ -178,8 +181,12 @@ class Answers:
         return judge(found)
 
     def _try(self, request: TwinRequest, found: Held) -> Trial:
+        size = legacy_room.TRIAL * sum(len(reading.stdout) for reading in found.firewall.readings)
         try:
-            return self._workers.ask(TWIN, {"request": to_plain(request), "held": to_plain(found)}, Trial)
+            with legacy_room.claimed(self._room, size) as refusal:
+                if refusal:
+                    return Trial(TwinResult(problem=f"the twin was not tried: {refusal}"))
+                return self._workers.ask(TWIN, {"request": to_plain(request), "held": to_plain(found)}, Trial)
         except WorkerError as error:
             return Trial(TwinResult(problem=str(error)))
 

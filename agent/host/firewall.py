@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from agent.host import command, nftnetlink
+from agent.host import command, legacy_room, nftnetlink
+from agent.host.room import NO_ROOM, Room
 from agent.model.capture import (
     IPSET_SAVE,
     LEGACY_SAVE,
@@ -49,23 +50,26 @@ MENTION = "--match-set "
 _LISTS = {"ip": Path("/proc/thread-self/net/ip_tables_names"), "ip6": Path("/proc/thread-self/net/ip6_tables_names")}
 
 
-def capture() -> Firewall:
-    """Reads each live backend once, known ones at the same time. What could not be read is in `problems`."""
-    return _capture(read_outline(), whole=True)
+def capture(room: Room | None = None, *, again: bool = False) -> Firewall:
+    """Reads each live backend once, known ones at the same time. What could not be read is in `problems`.
+
+    Large legacy tables are read where there is `room` for them; `again`: the same look has read them before.
+    """
+    return _capture(read_outline(), room, legacy_room.AGAIN if again else legacy_room.LOOK, whole=True)
 
 
-def survey() -> Firewall:
+def survey(room: Room | None = None) -> Firewall:
     """The same without the rules of nftables, where these are so many that reading them all takes its time.
 
-    `outline` then says what there is, and `read_parts` reads it.
+    `outline` then says what there is, and `read_parts` reads it. A look begins with it.
     """
     outline = read_outline()
-    return _capture(outline, whole=outline is None or outline.rules <= WHOLE)
+    return _capture(outline, room, legacy_room.LOOK, whole=outline is None or outline.rules <= WHOLE)
 
 
-def frame(outline: Outline) -> Firewall:
+def frame(outline: Outline, room: Room | None = None) -> Firewall:
     """All but the rules of nftables, which has this outline."""
-    return _capture(outline, whole=False)
+    return _capture(outline, room, legacy_room.AGAIN, whole=False)
 
 
 def save_table(family: str, table: str) -> Reading:
@@ -116,21 +120,22 @@ def _read_part(part: Part) -> PartReading:
     return PartReading(part=part, listing=listing, save=save)
 
 
-def _capture(outline: Outline | None, *, whole: bool) -> Firewall:
+def _capture(outline: Outline | None, room: Room | None, share: int, *, whole: bool) -> Firewall:
     """Without reading nftables unless `whole`. Its `outline` tells early which saves it will want; nft has the last word."""
     problems: list[Problem] = []
     legacy, legacy6 = legacy_tables("ip", problems), legacy_tables("ip6", problems)
     told = {table.family for table in outline.tables if table.name in _TABLE_NAMES} if outline and whole else set()
-    early = [family for family in _SAVES if family in told]
-    round1 = [(NFT_JSON, _NFT)] if whole else []
-    round1 += [(LEGACY_SAVE, _save("iptables", "legacy"))] if legacy else []
-    round1 += [(LEGACY_SAVE6, _save("ip6tables", "legacy"))] if legacy6 else []
-    rules = _read([*round1, *map(_nft_save, early)])
-    nft = rules[0].stdout if whole else ""
+    native = [(NFT_JSON, _NFT)] if whole else []
+    old = [(LEGACY_SAVE, _save("iptables", "legacy"))] if legacy else []
+    old += [(LEGACY_SAVE6, _save("ip6tables", "legacy"))] if legacy6 else []
+    with legacy_room.claimed(room, share * legacy_room.size_of(legacy, legacy6)) as refusal:
+        found = _read([*native, *(() if refusal else old), *(_nft_save(family) for family in _SAVES if family in told)])
+    if refusal:
+        found |= {name: _unread(name, argv, refusal) for name, argv in old}
+    nft = found[NFT_JSON].stdout if whole else ""
     wanted = [family for family in _SAVES if _may_be_iptables(nft, family)]
-    late = _read([_nft_save(family) for family in wanted if family not in early])
-    saves = {reading.name: reading for reading in (*rules[len(round1) :], *late)}
-    readings = rules[: len(round1)] + tuple(saves[_SAVES[family]] for family in wanted)
+    found |= _read([_nft_save(family) for family in wanted if family not in told])
+    readings = tuple(found[name] for name in (*(name for name, _ in (*native, *old)), *(_SAVES[family] for family in wanted)))
     # After the rules: a set that a rule asks for cannot be destroyed, so that each is still there.
     readings += read_sets() if any(MENTION in reading.stdout for reading in readings) else ()
     problems += [problem for reading in readings if (problem := _problem(reading)) is not None]
@@ -145,7 +150,7 @@ def _capture(outline: Outline | None, *, whole: bool) -> Firewall:
 
 def read_sets() -> tuple[Reading, ...]:
     """All ipsets."""
-    return _read([(IPSET_SAVE, ("ipset", "save"))])
+    return (_reading((IPSET_SAVE, ("ipset", "save"))),)
 
 
 def legacy_tables(family: str, problems: list[Problem]) -> tuple[str, ...]:
@@ -180,12 +185,16 @@ def _tool(program: str, variant: str, suffix: str = "") -> tuple[str, ...]:
     return (name,)
 
 
-def _read(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Reading, ...]:
-    """Runs the commands side by side; each gives a reading of its own, whatever becomes of it."""
+def _read(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> dict[str, Reading]:
+    """Runs the commands side by side; each gives a reading of its own, by its name, whatever becomes of it."""
     if not wanted:
-        return ()
+        return {}
     with ThreadPoolExecutor(max_workers=len(wanted), thread_name_prefix="firewall") as pool:
-        return tuple(pool.map(_reading, wanted))
+        return {reading.name: reading for reading in pool.map(_reading, wanted)}
+
+
+def _unread(name: str, argv: tuple[str, ...], why: str) -> Reading:
+    return Reading(name=name, argv=argv, status=None, problem=f"{argv[0]} was not started: {why}")
 
 
 def _reading(named: tuple[str, tuple[str, ...]], stdin: bytes = b"") -> Reading:
@@ -226,6 +235,8 @@ def _problem(reading: Reading) -> Problem | None:
 def _remedy(reading: Reading, stderr: str) -> str:
     if reading.problem.endswith("is not installed"):
         return f"apt-get install {_PACKAGES.get(reading.name, 'iptables')}"
+    if NO_ROOM in reading.problem:
+        return "raise the memory limit of the agent's container"
     if "not permitted" in stderr or "denied" in stderr or "must be root" in stderr:
         return "run as root, or with the capability NET_ADMIN (and NET_RAW for legacy tables)"
     return ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from agent.host import firewall
 from agent.host.errors import HostError
+from agent.host.room import Room
 from agent.model.assembly import Assembled, assemble
 from agent.model.capture import IPSET_SAVE, NFT_JSON, NFT_SAVE, NFT_SAVE6, Firewall, PartReading, Problem, Reading
 from agent.model.outline import Outline, Part
@@ -40,7 +41,14 @@ class Held:
     in_part: bool = False
 
 
-def hold(parts: Sequence[Part], outlined: Callable[[], Outline | None], read: Read, *, whole: bool = False) -> Held:
+def hold(
+    parts: Sequence[Part],
+    outlined: Callable[[], Outline | None],
+    read: Read,
+    *,
+    whole: bool = False,
+    room: Room | None = None,
+) -> Held:
     """These parts of nftables as they are now, and what is around them. Raises `HostError`, `OSError`.
 
     `outlined` tells what there is, `read` reads parts of that generation.
@@ -49,7 +57,7 @@ def hold(parts: Sequence[Part], outlined: Callable[[], Outline | None], read: Re
         outline = outlined()
         if outline is None:
             raise HostError("what nftables holds is not told by the kernel")
-        found = firewall.frame(outline)
+        found = firewall.frame(outline, room)
         tables = tuple(_whole(outline)) if whole else ()
         readings = read(outline.generation, parts)
         if readings is not None:

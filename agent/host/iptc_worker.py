@@ -18,6 +18,7 @@ from agent.host import job
 from agent.model.capture import LegacyChain, LegacyRule
 
 _TABLES = Path("/proc/self/net/ip_tables_names")
+_FILTER = "filter"
 _EXTENSIONS: tuple[str, ...] = (
     *("/usr/lib/{machine}-linux-gnu*/xtables", "/usr/lib/*/xtables", "/usr/lib64/xtables", "/usr/lib/xtables"),
     *("/lib/*/xtables", "/lib64/xtables", "/lib/xtables", "/usr/local/lib/xtables", "/usr/libexec/xtables"),
@@ -61,16 +62,12 @@ def _shorten_import() -> None:
 def read_input(iptc: Any) -> LegacyChain:
     """Decodes `filter INPUT` of IPv4. Raises what the library raises."""
     started = time.monotonic()
-    listed = _TABLES.read_text().split()
-    if "filter" not in listed:
+    if _FILTER not in _TABLES.read_text().split():
         return LegacyChain(problem="the legacy table filter does not exist any more")
-    # The library asks for every table it knows when it decodes a target, which would create them all (measured):
-    # it is told beforehand which exist.
-    iptc.Table.existing_table_names.update({name: name in listed for name in iptc.Table.ALL})
-    for name in listed:
-        if name in iptc.Table.ALL:
-            iptc.Table(name, autocommit=False)
-    chain = iptc.Chain(iptc.Table("filter", autocommit=False), "INPUT")
+    # The library looks a target up among the chains of every table it knows, which would create them all and read each whole
+    # (measured: 63 MiB more beside 100,000 rules in nat). It is told that there is but this one: a chain is of its own table.
+    iptc.Table.existing_table_names.update({name: name == _FILTER for name in iptc.Table.ALL})
+    chain = iptc.Chain(iptc.Table(_FILTER, autocommit=False), "INPUT")
     rules = tuple(_rule(number, rule) for number, rule in enumerate(chain.rules, start=1))
     return LegacyChain(policy=chain.get_policy().name, rules=rules, seconds=time.monotonic() - started)
 

@@ -11,8 +11,8 @@ from agent.host.in_parts import Held
 from agent.model.capture import PartReading
 from agent.model.outline import Outline, Part
 
-# One look has two readings, and a page may be made meanwhile.
-_KEPT = 3
+# One look has two readings, and a page may be made meanwhile: a third is kept where all are within the limit.
+_KEPT, _LOOK = 3, 2
 # In characters. More than this is 100,000 rules, which no twin loads in its time.
 _LIMIT = 32 * 1024 * 1024
 
@@ -26,14 +26,13 @@ class Readings:
 
     def keep(self, held: Held) -> None:
         """Remembers a reading by its firewall's digest, unless it is too large, and forgets the oldest."""
-        firewall = held.firewall
-        if sum(len(reading.stdout) for reading in firewall.readings) > _LIMIT:
+        if _size(held) > _LIMIT:
             return
-        digest = firewall.digest()
+        digest = held.firewall.digest()
         with self._lock:
             self._kept.pop(digest, None)
             self._kept[digest] = held
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > _KEPT or (len(self._kept) > _LOOK and sum(map(_size, self._kept.values())) > _LIMIT):
                 del self._kept[next(iter(self._kept))]
 
     def find(self, digest: str) -> Held | None:
@@ -95,6 +94,10 @@ class KnownParts:
             self._known |= {item.part: item for item in found}
             if sum(_length(item) for item in self._known.values()) > _LIMIT:
                 self._known = {}
+
+
+def _size(held: Held) -> int:
+    return sum(len(reading.stdout) for reading in held.firewall.readings)
 
 
 def _length(item: PartReading) -> int:

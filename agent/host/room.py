@@ -19,6 +19,7 @@ _RESERVE = 8 * MIB
 # Who has some is done with it within a second, but for templates, which are ended for somebody else.
 _PATIENCE = 2.0
 _GLANCE = 0.02
+NO_ROOM = "there is no room for it"
 
 
 class NoRoomError(Exception):
@@ -91,6 +92,6 @@ class Room:
 
 def _sentence(left: Left, free: int, wanted: int) -> str:
     return (
-        f"there is no room for it: it takes {wanted / MIB:.0f} MiB, and of our memory limit of {left.limit / MIB:.0f} MiB "
+        f"{NO_ROOM}: it takes {wanted / MIB:.0f} MiB, and of our memory limit of {left.limit / MIB:.0f} MiB "
         f"{free / MIB:.0f} are left"
     )

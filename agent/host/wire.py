@@ -36,13 +36,15 @@ def send(sock: socket.socket, message: dict[str, Any], fd: int | None = None) ->
 
     The caller keeps its own copy of `fd`. Raises `PeerGone`, and `TimeoutError` where the socket has a timeout.
     """
-    body = json.dumps(message).encode("ascii")
-    frame = memoryview(_HEADER.pack(len(body)) + body)
+    body = json.dumps(message).encode("ascii")  # with 100,000 rules 20 MiB: no copy of it is made
+    head = _HEADER.pack(len(body))
     rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
     try:
-        sent = sock.sendmsg([frame], rights)
-        if sent < len(frame):  # sending nothing fails where the other end, content, has closed already
-            sock.sendall(frame[sent:])
+        sent = sock.sendmsg([head, body], rights) - len(head)
+        if sent < 0:  # not even all of the head
+            sock.sendall(head[sent:])
+        if sent < len(body):  # sending nothing fails where the other end, content, has closed already
+            sock.sendall(memoryview(body)[max(0, sent) :])
     except TimeoutError:
         raise
     except OSError as error:
@@ -90,7 +92,7 @@ def _receive_body(sock: socket.socket, head: bytes, limit: int) -> dict[str, Any
     if size > limit:
         raise WireError(f"a frame of {size} bytes is over the limit of {limit}")
     try:
-        message = json.loads(_exactly(sock, size))
+        message = json.loads(_exactly(sock, size).decode())
     except (ValueError, RecursionError) as error:
         raise WireError(f"a frame is not JSON: {error}") from error
     if not isinstance(message, dict):
@@ -98,7 +100,7 @@ def _receive_body(sock: socket.socket, head: bytes, limit: int) -> dict[str, Any
     return message
 
 
-def _exactly(sock: socket.socket, size: int) -> bytes:
+def _exactly(sock: socket.socket, size: int) -> bytearray:
     data = bytearray()
     while len(data) < size:
         try:
@@ -110,7 +112,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
         if not part:
             raise WireError("the conversation ended in the middle of a frame")
         data += part
-    return bytes(data)
+    return data
 
 
 def _close(fds: list[int]) -> None:

@@ -133,6 +133,8 @@ class Explanation:
     `or_by` are other rules that may be the one that stops the packet, all alike: chains of one priority run in an order that no
     listing shows, and a rule in doubt may stand before the one that is sure. Empty where it is known which one it is.
 
+    `unread` says what of the live rules could not be read: one of those may stop the packet before `decided_by` does.
+
     `fates` are what may become of a packet whose verdict is UNDECIDED. Of a whole network none are told: its
     `partition` has its parts in the order of their addresses, every address in one.
     """
@@ -148,6 +150,7 @@ class Explanation:
     fates: tuple[Fate, ...] = ()
     steps: tuple[Step, ...] = ()
     problems: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     twin: TwinResult | None = None
     reply: Reply | None = None
     leaves_as: tuple[Departure, ...] = ()

@@ -131,6 +131,8 @@ def _decider_lines(explanation: Explanation) -> Iterator[str]:
     for other in explanation.or_by:
         yield f"or, where the packet comes to it first, by {place(other)}"
         yield f"{_INDENT}{clean(other.text)}"
+    if rule and explanation.unread:
+        yield "unless a rule that could not be read stops it before"
 
 
 def _rule_title(explanation: Explanation, cause: Finding | None) -> str:

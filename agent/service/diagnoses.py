@@ -15,6 +15,7 @@ from agent.model.report import Report, State
 from agent.model.settings import Extras
 from agent.service.clock import Clock
 from agent.service.host import BrokerGone, HostError
+from agent.service.packed import Packed
 
 # A look takes about a second at most; older than ten, the rules may have been changed by the one who asks.
 MAXIMUM_AGE = 10.0
@@ -62,7 +63,7 @@ class Diagnoses:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="diagnosis")
         self._kept: dict[str, Diagnosis] = {}
         self._under_way: dict[Extras, tuple[str, Future[None]]] = {}
-        self._capture: Capture | None = None
+        self._capture: Packed | None = None
         self._latest: str | None = None
         self._age = 0  # how often what had been seen was no longer so
         self._ended = {Progress.DONE: 0, Progress.FAILED: 0}
@@ -99,7 +100,8 @@ class Diagnoses:
     def capture(self) -> Capture | None:
         """What the latest one saw. Only this one is kept: captures hold whole rulesets."""
         with self._lock:
-            return self._capture
+            kept = self._capture
+        return kept.unpack() if kept else None
 
     def get(self, diagnosis_id: str) -> Diagnosis | None:
         """The one of that id, or None where it never was or is forgotten."""
@@ -157,6 +159,7 @@ class Diagnoses:
         except Exception as failure:  # noqa: BLE001 - a failed run is a state that its asker must see; the trace goes to the log
             _log.exception("diagnosis %s failed", diagnosis.id)
             error = f"{type(failure).__name__}: {failure}. This is a bug in kubereach; its log has the trace."
+        packed = Packed(capture) if capture else None
         with self._lock:
             running = self._kept[diagnosis.id]  # with the stages that were heard of meanwhile
         ended = replace(
@@ -172,7 +175,7 @@ class Diagnoses:
             self._kept[diagnosis.id] = ended
             self._ended[ended.progress] += 1
             if report and age == self._age:
-                self._latest, self._capture = diagnosis.id, capture
+                self._latest, self._capture = diagnosis.id, packed
 
     def _forget(self) -> None:
         """Drops the oldest that was fine; where none was, the oldest. Trouble outlives calm: it is what people look for.

@@ -57,6 +57,8 @@ def _by_model_alone(scene: Scene, testimonies: Sequence[Testimony]) -> Iterator[
             f"No real packet was sent, and the witnesses contradict {rule_name(explanation.stopped_by)}: do not act on it."
         )
         yield _finding(doubt.WITNESSES_DISAGREE, message, testimonies)
+    elif explanation and explanation.stopped_by and _is_open(testimonies):
+        yield _unsure(scene, explanation.stopped_by, testimonies)
     elif block := find_block(scene.ruleset, packet, explanation, scene.saved):
         yield _blocked(scene, block, testimonies)
     elif packet and explanation and explanation.stopped_by:
@@ -102,6 +104,11 @@ def _disagreed(testimonies: Sequence[Testimony]) -> bool:
     return any(item.word is Word.DISAGREES for item in testimonies)
 
 
+def _is_open(testimonies: Sequence[Testimony]) -> bool:
+    """Whether the model, which has a rule, does not stand for it."""
+    return any(item.witness == "model" and item.word is Word.SILENT for item in testimonies)
+
+
 def _left_open(explanation: Explanation) -> tuple[Assumption, ...]:
     """What an undecided verdict on the packet or its answer hangs on."""
     reply = explanation.reply
@@ -128,6 +135,8 @@ def _stopped(scene: Scene, testimonies: Sequence[Testimony], probe: ProbeResult)
         yield _undecided(explanation, testimonies, probe)
     elif _disagreed(testimonies):
         yield _finding(doubt.WITNESSES_DISAGREE, _disagreement(block.explanation, probe), testimonies)
+    elif _is_open(testimonies):
+        yield _unsure(scene, block.rule, testimonies)
     else:
         yield _blocked(scene, block, testimonies)
 
@@ -147,6 +156,8 @@ def _blocked(scene: Scene, block: Block, testimonies: Sequence[Testimony]) -> Fi
     behind = next_stop(block)
     if behind is not None:
         message += f" An opening there is not enough: {rule_name(behind)} stops the packet as well ({behind.text})."
+    elif scene.ruleset.unread:
+        message += " Whether an opening there is enough is not known: not all rules could be read."
     if cause is firewall.SAVED_RULE_NOT_LOADED:
         remedy = replace(remedy, persistent={"the saved file": "has the line already; the message says what loads it"})
     return _finding(cause, message, testimonies, remedy)
@@ -236,6 +247,13 @@ def _undecided(explanation: Explanation | None, testimonies: Sequence[Testimony]
     return _finding(
         doubt.RULE_UNDECIDED, f"The connect ends in {probe.outcome}. What could not be decided: {quoted}.", testimonies
     )
+
+
+def _unsure(scene: Scene, rule: RuleRef, testimonies: Sequence[Testimony]) -> Finding:
+    """A rule that was read stops the packet, and one that was not may have done so before it came there."""
+    unread = " ".join(scene.ruleset.unread)
+    message = f"{rule_name(rule)} stops it ({rule.text}) if nothing does so before, which no counter tells: {unread}"
+    return _finding(doubt.RULE_UNDECIDED, message, testimonies)
 
 
 def _circumstances(scene: Scene) -> Iterator[Finding]:

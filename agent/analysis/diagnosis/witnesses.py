@@ -5,9 +5,10 @@ error queue. reader: python-iptables' own reading of the legacy INPUT chain. twi
 a namespace of its own. They share no code after the kernel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.analysis.diagnosis.deep_words import deep_words
+from agent.analysis.diagnosis.deep_words import TRACE, deep_words
 from agent.analysis.diagnosis.expected import expected_outcomes
 from agent.analysis.diagnosis.places import is_counted, rule_name, same_place
 from agent.analysis.diagnosis.scene import Scene
@@ -52,8 +53,16 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
         probe = _probe(scene.explanation, scene.pod_probe, listening=scene.listening, silenced=silenced)
         icmp = _icmp(scene.explanation, scene.pod_probe, silenced=silenced)
     reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin, scene.rivals))
-    deep = (Testimony(*words) for words in deep_words(scene.explanation, scene.capture.deep))
-    return _model(scene.explanation), probe, counters, icmp, reader, twin, *deep
+    deep = [Testimony(*words) for words in deep_words(scene.explanation, scene.capture.deep)]
+    model = _model(scene.explanation)
+    if scene.ruleset.unread and scene.explanation.stopped_by and not _is_seen((counters, *deep)):
+        model = Testimony("model", Word.SILENT, f"{model.text}, unless a rule that could not be read does so before it")
+    return model, probe, counters, icmp, reader, twin, *deep
+
+
+def _is_seen(testimonies: Sequence[Testimony]) -> bool:
+    """Whether the kernel was seen to stop the packet by the rule: connects and ICMP errors of several rules are alike."""
+    return any(item.witness in ("counters", TRACE) and item.word is Word.AGREES for item in testimonies)
 
 
 def _held_back(explanation: Explanation, probe: ProbeResult | None, counters: Testimony) -> bool:

@@ -62,7 +62,7 @@ def explain_way(ruleset: Ruleset, packet: Packet, way: Way) -> Explanation:
     `client_sees` is the name of the errno that a TCP client's connect() ends with, None when it is let through or undecided;
     what a REJECT sends is taken to get through.
     Where a live backend could not be read, or a chain below IP could stop the frame, no ACCEPT is claimed; a DROP or REJECT by
-    a rule that was read stands, since nothing unread can undo it.
+    a rule that was read stands, since nothing unread can undo it; but what was not read may stop the packet before that rule.
     """
     if way is Way.FROM_HOST:
         packet = replace(packet, iif="lo", oif="lo")
@@ -82,6 +82,7 @@ def explain_way(ruleset: Ruleset, packet: Packet, way: Way) -> Explanation:
         fates=tuple(map(_fate, there.outcomes)) if there.verdict is Verdict.UNDECIDED else (),
         steps=there.steps,
         problems=tuple(dict.fromkeys((*ruleset.problems, *ruleset.unread, *([_astray(packet)] if astray else [])))),
+        unread=ruleset.unread,
         reply=reply,
         leaves_as=_departures(there, packet) if way is Way.FORWARD and not shaken else (),
     )

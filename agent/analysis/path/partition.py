@@ -82,6 +82,7 @@ def explain_sources(ruleset: Ruleset, packet: Packet, sources: Network, *, most:
         or_by=told.or_by,
         assumptions=told.assumptions,
         problems=tuple(dict.fromkeys((*ruleset.problems, *ruleset.unread, *rest))),
+        unread=ruleset.unread,
         partition=parts,
     )
 

@@ -8,8 +8,10 @@ import pytest
 
 from agent.host import firewall, operations
 from agent.host.answers import Answers
+from agent.host.memory_limit import Left
+from agent.host.room import MIB, NO_ROOM, Room
 from agent.host.workers import TWIN, Workers
-from agent.model.capture import NFT_JSON, Firewall, Reading
+from agent.model.capture import NFT_JSON, Firewall, Problem, Reading
 from agent.model.codec import to_plain
 from agent.model.settings import Settings
 from agent.model.twin import TwinRequest, TwinResult, TwinVerdict
@@ -115,7 +117,7 @@ class Asked(Workers):
 
 def test_a_look_may_be_answered_by_what_the_twin_saw_and_a_fix_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     workers, rules = Asked(), Firewall(readings=(Reading(name=NFT_JSON, argv=("nft",), status=0, stdout='{"nftables": []}'),))
-    monkeypatch.setattr(firewall, "capture", lambda: rules)
+    monkeypatch.setattr(firewall, "capture", lambda _, again: rules)
     answers = Answers(Settings(cni_dirs=(), netns_dirs=()), workers, lambda channel: channel.close())
     digest = answers.firewall().digest()
     asked = TwinRequest(
@@ -139,3 +141,35 @@ def test_the_twin_is_warmed_until_something_is_kept() -> None:
     answers._trials._keep("key", TwinResult())
     answers.warm()
     assert TWIN not in workers.warmed
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["read", "no room"])
+def test_what_a_look_began_without_it_goes_on_without(monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    """Two readings of which the second has a backend more tell of no counter."""
+    asked: list[bool] = []
+    problems = () if whole else (Problem(what="iptables-legacy-save", why=f"it was not started: {NO_ROOM}: it takes 90 MiB"),)
+    monkeypatch.setattr(firewall, "survey", lambda _: Firewall(problems=problems))
+    monkeypatch.setattr(firewall, "capture", lambda _, again: asked.append(again) or Firewall())
+    answers = Answers(Settings(cni_dirs=(), netns_dirs=()), Asked(), lambda channel: channel.close())
+    for operation in ("firewall", "survey", "firewall"):
+        assert "error" not in answers.answer({"op": operation, "arguments": {}}).body
+    assert asked == [False, whole]
+
+
+def test_a_trial_of_many_rules_is_not_begun_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Limit:
+        def left(self) -> Left:
+            return Left(28 * MIB, 128 * MIB)
+
+    for size, tried in ((MIB, 1), (2 * MIB, 0)):
+        workers, reading = Asked(), Reading(name=NFT_JSON, argv=("nft",), status=0, stdout="x" * size)
+        answers = Answers(Settings(cni_dirs=(), netns_dirs=()), workers, lambda channel: channel.close(), room=Room(Limit()))
+        monkeypatch.setattr(firewall, "capture", lambda _, again, text=reading: Firewall(readings=(text,)))
+        digest = answers.firewall().digest()
+        asked = TwinRequest(
+            firewall=digest, source=ip_address("10.0.0.2"), destination=ip_address("10.0.0.1"), iif="cni0", dport=10250
+        )
+        found = answers.twin(asked)
+        assert len(workers.jobs) == tried
+        assert bool(found.problem) is not bool(tried)
+        assert tried or found.problem.startswith("the twin was not tried: there is no room for it: it takes 32 MiB")

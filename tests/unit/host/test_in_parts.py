@@ -112,7 +112,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> dict[str, Firewall]:
     """What `firewall.frame` finds, under "frame"."""
     legacy = Reading(name=LEGACY_SAVE, argv=(), status=0, stdout="*filter\nCOMMIT\n")
     state = {"frame": Firewall(outline=OUTLINE, readings=(legacy,), legacy_tables=("filter",))}
-    monkeypatch.setattr(firewall, "frame", lambda _: state["frame"])
+    monkeypatch.setattr(firewall, "frame", lambda *_: state["frame"])
     monkeypatch.setattr(firewall, "save_table", lambda _family, _table: WHOLE[0][2])
     monkeypatch.setattr(firewall, "read_sets", lambda: (Reading(name=IPSET_SAVE, argv=(), status=0),))
     return state

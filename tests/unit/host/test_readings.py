@@ -33,6 +33,17 @@ def test_one_that_is_too_large_is_not_kept(monkeypatch):
     assert kept.find(large.digest()) is None
 
 
+def test_both_readings_of_a_look_are_kept_and_a_third_where_there_is_space(monkeypatch):
+    monkeypatch.setattr(readings, "_LIMIT", 5)
+    kept, items = Readings(), [firewall(text) for text in ("123", "456", "789", "a", "b")]
+    for item in items[:3]:
+        kept.keep(Held(item))
+    assert [kept.find(item.digest()) is not None for item in items[:3]] == [False, True, True]
+    for item in items[3:]:
+        kept.keep(Held(item))
+    assert [kept.find(item.digest()) is not None for item in items] == [False, False, True, True, True]
+
+
 def test_the_digest_tells_readings_apart_by_every_byte():
     one = firewall("a\udcff")
     status = Firewall(readings=(replace(one.readings[0], status=1),))
