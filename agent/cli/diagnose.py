@@ -21,7 +21,7 @@ from agent.model.codec import from_plain
 from agent.model.exitcode import ExitCode
 from agent.model.explanation import Verdict
 from agent.model.probe import Outcome
-from agent.model.report import Report, State, Word
+from agent.model.report import Report, State
 from agent.model.settings import Settings
 from agent.render import text
 from agent.render.clean import clean
@@ -172,8 +172,7 @@ def _brief(report: Report) -> str:
     if cause is None:
         return f"{report.state.value}: {report.summary}"
     stopped = explanation is not None and explanation.verdict in (Verdict.DROP, Verdict.REJECT)
-    agreed = cause.witnesses.get("model") is Word.AGREES and Word.DISAGREES not in cause.witnesses.values()
-    rule = explanation.decided_by if explanation and stopped and agreed and not explanation.or_by else None
+    rule = report.stopped_by if stopped else None
     return f"{report.state.value}: {cause.code}" + (f" by {text.place(rule)}" if rule else f". {cause.title}")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from agent.model.explanation import Explanation
+from agent.model.explanation import Explanation, RuleRef
 
 SCHEMA = "kubereach.dev/report/v1"
 
@@ -65,6 +65,11 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     remedy: Remedy | None = None
 
+    @property
+    def names_rule(self) -> bool:
+        """Whether the model stands for its rule and no witness contradicts: else nobody may call that rule the one."""
+        return self.witnesses.get("model") is Word.AGREES and Word.DISAGREES not in self.witnesses.values()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
@@ -124,3 +129,9 @@ class Report:
         """The root cause: the first finding, unless it is only information."""
         first = self.findings[0] if self.findings else None
         return first if first is not None and first.severity is not Severity.INFO else None
+
+    @property
+    def stopped_by(self) -> RuleRef | None:
+        """The one rule that stops the packet or its answer; None where none does, or which one is not certain."""
+        stoppers = self.explanation.stoppers if self.explanation is not None else ()
+        return stoppers[0] if len(stoppers) == 1 and self.cause is not None and self.cause.names_rule else None

@@ -144,9 +144,7 @@ def _rule_title(explanation: Explanation, cause: Finding | None) -> str:
 
 
 def _proven(cause: Finding | None) -> bool:
-    words = cause.witnesses if cause else {}
-    seen = Word.AGREES in (words.get("probe"), words.get("counters"))
-    return words.get("model") is Word.AGREES and seen and Word.DISAGREES not in words.values()
+    return cause is not None and cause.names_rule and Word.AGREES in map(cause.witnesses.get, ("probe", "counters"))
 
 
 def _rule_lines(explanation: Explanation) -> Iterator[str]:

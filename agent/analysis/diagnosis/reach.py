@@ -63,9 +63,7 @@ def fingerprint(ruleset: Ruleset, own: Iterable[str]) -> str:
 
 
 def _rule(report: Report) -> ReachRule | None:
-    explanation = report.explanation
-    known = explanation is not None and len(explanation.stoppers) == 1 and report.state in (State.BLOCKED, State.UNKNOWN)
-    rule = explanation.stopped_by if explanation and known else None
+    rule = report.stopped_by if report.state in (State.BLOCKED, State.UNKNOWN) else None
     return _reach_rule(rule) if rule else None
 
 

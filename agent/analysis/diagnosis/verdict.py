@@ -44,7 +44,7 @@ def _without_probe(scene: Scene, cause: Finding | None, target: str) -> tuple[St
     if cause and Word.DISAGREES in cause.witnesses.values():
         return State.UNKNOWN, f"Whether pods reach {target} is not known: {_lower(cause.title)}, and no packet was sent."
     if explanation and explanation.stopped_by:
-        rule = rule_names(explanation) if cause and _stands_for_rule(cause) else "which rule does it could not be decided"
+        rule = rule_names(explanation) if cause and cause.names_rule else "which rule does it could not be decided"
         whom = "its answers to pods from" if explanation.verdict is Verdict.ACCEPT else "pods on their way to"
         return State.BLOCKED, f"By its ruleset this node stops {whom} {target} ({rule}); no real packet was sent."
     if not scene.is_node:
@@ -70,17 +70,12 @@ def _reason(scene: Scene, cause: Finding | None) -> str:
     if cause is None:
         return "the cause could not be found"
     explanation = scene.explanation
-    names_rule = _stands_for_rule(cause)
-    if names_rule and explanation and explanation.reply and explanation.stopped_by:
+    if cause.names_rule and explanation and explanation.reply and explanation.stopped_by:
         return f"{rule_names(explanation)} stops its answers"
-    if names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
+    if cause.names_rule and explanation and explanation.decided_by and explanation.verdict is not Verdict.ACCEPT:
         how = f"answers {explanation.reject_with}" if explanation.reject_with else "drops the packet"
         return f"{rule_names(explanation)} {how}"
     return _lower(cause.title)
-
-
-def _stands_for_rule(cause: Finding) -> bool:
-    return cause.witnesses.get("model") == "agrees" and "disagrees" not in cause.witnesses.values()
 
 
 def _lower(title: str) -> str:

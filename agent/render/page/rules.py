@@ -1,6 +1,6 @@
 """The chains of the packet's way as tables: number, packets, rule, and the one that decides marked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.model.explanation import RuleRef
@@ -39,11 +39,11 @@ class Shown:
 
 
 def show_chains(report: Report, rules: Ruleset, remarks: Mapping[Place, str]) -> tuple[Shown, ...]:
-    """The chains in which the packet met a rule or a policy, the deciding one first."""
+    """The chains in which the packet met a rule or a policy, first those with a rule that decides or may do so."""
     explanation = report.explanation
     if explanation is None:
         return ()
-    decider = explanation.stopped_by or explanation.decided_by
+    deciders = explanation.stoppers or tuple(filter(None, (explanation.decided_by,)))
     met = {_key(step.rule): None for step in explanation.steps}
     if explanation.reply and explanation.reply.decided_by:
         met[_key(explanation.reply.decided_by)] = None
@@ -52,7 +52,7 @@ def show_chains(report: Report, rules: Ruleset, remarks: Mapping[Place, str]) ->
             table,
             chain,
             {key[4] for key in met if key[:4] == place},
-            decider if decider and _key(decider)[:4] == place else None,
+            tuple(rule for rule in deciders if _key(rule)[:4] == place),
             remarks,
         )
         for table, chain, place in _chains(rules)
@@ -71,18 +71,19 @@ def _key(rule: RuleRef) -> Place:
     return rule.backend, rule.family, rule.table, rule.chain, rule.rule_number
 
 
-def _show(table: Table, chain: Chain, met: set[int | None], decider: RuleRef | None, remarks: Mapping[Place, str]) -> Shown:
+def _show(table: Table, chain: Chain, met: set[int | None], deciders: Sequence[RuleRef], remarks: Mapping[Place, str]) -> Shown:
     place = (table.backend.value, table.family, table.name, chain.name)
-    middle = decider.rule_number if decider and decider.rule_number else max((number or 0 for number in met), default=0)
+    numbers = [rule.rule_number or 0 for rule in deciders]
+    middle = max(numbers, default=0) or max((number or 0 for number in met), default=0)
     rows = tuple(
         _row(
             rule,
             remarks.get((*place, rule.number), ""),
             met=rule.number in met,
-            decides=bool(decider and decider.rule_number == rule.number),
+            decides=rule.number in numbers,
         )
         for rule in chain.rules
-        if abs(rule.number - middle) <= AROUND or rule.number in met
+        if abs(rule.number - middle) <= AROUND or rule.number in met or rule.number in numbers
     )
     base = chain.base
     return Shown(
@@ -92,8 +93,8 @@ def _show(table: Table, chain: Chain, met: set[int | None], decider: RuleRef | N
         rows=rows,
         left_out=len(chain.rules) - len(rows),
         remark=remarks.get((*place, None), ""),
-        decides=decider is not None,
-        policy_decides=decider is not None and decider.policy,
+        decides=bool(deciders),
+        policy_decides=any(rule.policy for rule in deciders),
     )
 
 

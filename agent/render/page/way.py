@@ -1,6 +1,6 @@
 """The packet's way as stations: from the pod by its interface through the hooks to the kubelet, and where it ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -41,7 +41,7 @@ def draw_way(report: Report) -> tuple[Station, ...]:
     if explanation is not None:
         if interface := explanation.packet.get("in"):
             stations.append(Station(name="interface", detail=str(interface)))
-        stations += _hooks(explanation)
+        stations += _hooks(explanation, certain=explanation.stopped_by is None or report.stopped_by is not None)
     stations += _end(report, explanation, probe)
     return tuple(_cut(stations))
 
@@ -50,12 +50,14 @@ def _source(probe: Probe | None, explanation: Explanation | None) -> str:
     return probe.from_ if probe else str(explanation.packet.get("src", "")) if explanation else ""
 
 
-def _hooks(explanation: Explanation) -> Iterator[Station]:
+def _hooks(explanation: Explanation, *, certain: bool) -> Iterator[Station]:
     """One station for each table that the packet meets on a hook, with what the last rule there did to it."""
     for (hook, tool, family, table), group in groupby(explanation.steps, _whereabouts):
         steps = tuple(group)
         owner = f"{family} {table}" if tool == "nft" else table
-        yield Station(name=f"{hook} {owner}", detail=tool, mark=_mark(steps, explanation), said=_said(steps[-1]))
+        yield Station(
+            name=f"{hook} {owner}", detail=tool, mark=_mark(steps, explanation, certain=certain), said=_said(steps[-1])
+        )
 
 
 def _whereabouts(step: Step) -> tuple[str, str, str, str]:
@@ -63,16 +65,16 @@ def _whereabouts(step: Step) -> tuple[str, str, str, str]:
     return rule.hook, f"iptables-{rule.backend}" if rule.tool != "nft" else "nft", rule.family, rule.table
 
 
-def _mark(steps: Iterable[Step], explanation: Explanation) -> Mark:
-    if explanation.verdict in (Verdict.DROP, Verdict.REJECT) and any(
-        _place(step.rule) == _place(explanation.decided_by) for step in steps
-    ):
-        return Mark.DIED
+def _mark(steps: Sequence[Step], explanation: Explanation, *, certain: bool) -> Mark:
+    """Where the rule that stops it is not certain, each that may be the one is where it may have ended."""
+    stoppers = set(map(_place, explanation.stoppers)) if explanation.verdict in (Verdict.DROP, Verdict.REJECT) else set()
+    if any(_place(step.rule) in stoppers for step in steps):
+        return Mark.DIED if certain else Mark.UNSURE
     return Mark.UNSURE if any(step.result == "maybe" for step in steps) else Mark.PASSED
 
 
-def _place(rule: RuleRef | None) -> tuple[object, ...] | None:
-    return (rule.backend, rule.family, rule.table, rule.chain, rule.rule_number) if rule else None
+def _place(rule: RuleRef) -> tuple[object, ...]:
+    return rule.backend, rule.family, rule.table, rule.chain, rule.rule_number
 
 
 def _said(step: Step) -> str:
@@ -93,12 +95,15 @@ def _end(report: Report, explanation: Explanation | None, probe: Probe | None) -
     if reply is not None and reply.decided_by is not None and reply.lost:
         rule = reply.decided_by
         said = f"{rule.chain} rule {rule.rule_number}: {reply.verdict.lower()}" if not rule.policy else f"{rule.chain} policy"
-        yield Station(name="its answer", detail=f"{rule.hook} {rule.table}", mark=Mark.DIED, said=said)
+        mark = Mark.UNSURE if report.stopped_by is None else Mark.DIED
+        yield Station(name="its answer", detail=f"{rule.hook} {rule.table}", mark=mark, said=said)
 
 
 def _at_kubelet(report: Report, explanation: Explanation | None, cause: Finding | None) -> Mark:
     if cause is not None and cause.code.startswith(_AT_KUBELET):
         return Mark.DIED
+    if report.state is State.BLOCKED and explanation is not None and explanation.verdict in (Verdict.DROP, Verdict.REJECT):
+        return Mark.UNREACHED  # by whichever rule it was
     if report.state is State.UNKNOWN or (report.state is State.BLOCKED and cause is None and explanation is None):
         return Mark.UNSURE
     return Mark.PASSED

@@ -38,6 +38,16 @@ def test_a_healthy_node_names_no_rule() -> None:
     assert (found.rule, found.cause, found.fix) == (None, "", None)
 
 
+def test_a_rule_that_a_witness_contradicts_is_not_named() -> None:
+    seen = capture(firewall(SEED.format(hits=0)), firewall(SEED.format(hits=0)))
+    identity = identify(seen.node, seen.processes, seen.node_object, seen.settings)
+    report = analyse(seen)
+    found = reach_of("n1", report, identity, "abc")
+    assert report.explanation is not None
+    assert report.explanation.stopped_by is not None
+    assert (found.state, found.cause, found.rule) == ("blocked", "witnesses-disagree", None)
+
+
 def test_long_words_are_cut_to_what_the_object_may_hold() -> None:
     seen = capture()
     identity = identify(seen.node, seen.processes, seen.node_object, seen.settings)

@@ -17,6 +17,7 @@ from agent.model.report import Report, State
 from agent.render.page import POLICY, Past, lock, render
 from agent.render.page.rules import AROUND, show_chains
 from tests.unit.analysis.diagnosis.captures import SEED, capture, firewall
+from tests.unit.analysis.diagnosis.test_rivals import both
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"'&"
 
@@ -125,6 +126,17 @@ def test_of_a_long_chain_the_rules_around_the_deciding_one_are_shown() -> None:
     assert len(chain.rows) + chain.left_out == 205
     assert len(chain.rows) <= 2 * AROUND + 1
     assert [row.number for row in chain.rows if row.decides] == [205]
+
+
+def test_rules_of_which_one_decides_are_all_marked_and_none_is_called_the_one() -> None:
+    """Chains of one hook and priority run in an order that no listing shows; no counter was read."""
+    twice = both(7, 7)
+    report = analyse(capture(twice))
+    assert report.explanation is not None
+    assert len(report.explanation.stoppers) == 2
+    document = render(report, read_firewall(twice))
+    assert document.count("<strong>may decide</strong>") == 2
+    assert "<strong>decides</strong>" not in document
 
 
 def test_a_policy_that_decides_is_marked() -> None:

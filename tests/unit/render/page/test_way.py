@@ -9,7 +9,7 @@ from agent.model.capture import Capture
 from agent.model.probe import Outcome, Vantage
 from agent.model.report import Finding, Report, Severity, State
 from agent.render.page.way import Mark, draw_way
-from tests.unit.analysis.diagnosis.captures import capture, firewall, probe
+from tests.unit.analysis.diagnosis.captures import SEED, capture, firewall, probe
 
 DROPPED_ANSWER = """*filter
 :INPUT ACCEPT [0:0]
@@ -35,6 +35,16 @@ def test_a_rejected_packet_ends_in_the_table_of_its_rule() -> None:
     assert [station.mark for station in stations] == [*[Mark.PASSED] * 3, Mark.DIED, Mark.UNREACHED]
     assert stations[3].said == "INPUT rule 5: reject with icmp-host-prohibited"
     assert stations[4].said == ""
+
+
+def test_where_a_witness_contradicts_the_rule_it_may_have_ended_there_and_did_not_arrive() -> None:
+    still = firewall(SEED.format(hits=0))
+    assert marks(analyse(capture(still, still)))[-2:] == [("input filter", Mark.UNSURE), ("kubelet", Mark.UNREACHED)]
+    arrived = analyse(capture(still, still, probe(Vantage.POD, Outcome.OPEN)))
+    assert marks(arrived)[-2:] == [("input filter", Mark.UNSURE), ("kubelet", Mark.PASSED)]
+    still = firewall(DROPPED_ANSWER.format(hits=0))
+    unanswered = analyse(capture(still, still, probe(Vantage.POD, Outcome.TIMEOUT, errno="ETIMEDOUT")))
+    assert marks(unanswered)[-1] == ("its answer", Mark.UNSURE)
 
 
 def test_a_packet_that_arrives_passes_everything() -> None:
