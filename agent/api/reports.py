@@ -72,10 +72,10 @@ def report_routes(diagnoses: Diagnoses, fixing: Fixing | None = None, node: str 
     def reach() -> Response:
         """The same answer as short as the cluster keeps it: what `kubereach cluster --from agents` puts side by side."""
         diagnosis = diagnoses.recent()
-        found, capture = _report(diagnosis), diagnoses.capture()
-        if capture is None:  # a fix was put in or taken out while the first look of all was under way
+        found = shortened(diagnosis, _report(diagnosis), diagnoses.capture)
+        if found is None:  # a fix was put in or taken out while the first look of all was under way
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "The diagnosis is outdated", "The rules changed: ask again.")
-        return json_answer(shortened(diagnosis, found, capture))
+        return json_answer(found)
 
     @router.get("/v1/capture", dependencies=[Depends(only())])
     def capture() -> Response:

@@ -47,11 +47,10 @@ class Answering:
             if self._clock.monotonic() < self._not_before:
                 return None
             diagnosis = self._diagnoses.run()
-        capture = self._diagnoses.capture()
-        if diagnosis.report is None or capture is None:
+        found = self._shortened(diagnosis, diagnosis.report, self._diagnoses.capture) if diagnosis.report else None
+        if found is None:
             self._not_before = self._clock.monotonic() + PAUSE
-            return None
-        return self._shortened(diagnosis, diagnosis.report, capture)
+        return found
 
 
 class Shortened:
@@ -61,12 +60,14 @@ class Shortened:
         self._node, self._newest = node, newest
         self._made: tuple[str, Reach] | None = None
 
-    def __call__(self, diagnosis: Diagnosis, report: Report, capture: Capture) -> Reach:
-        """What the report of a diagnosis, made of this capture, is in the cluster."""
-        made = self._made
-        if made is None or made[0] != diagnosis.id:
-            self._made = made = diagnosis.id, shorten(self._node, capture, report, self._newest())
-        return made[1]
+    def __call__(self, diagnosis: Diagnosis, report: Report, capture: Callable[[], Capture | None]) -> Reach | None:
+        """What a diagnosis' report is in the cluster; `capture`, asked once, has what it was made of. None without one."""
+        if self._made is None or self._made[0] != diagnosis.id:
+            found = capture()
+            if found is None:
+                return None
+            self._made = diagnosis.id, shorten(self._node, found, report, self._newest())
+        return self._made[1]
 
 
 def newest_fix(fixing: Fixing) -> Fix | None:

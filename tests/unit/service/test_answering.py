@@ -63,6 +63,15 @@ def test_the_first_question_looks_and_the_next_gives_the_same(stage: Stage) -> N
     assert (stage.looks, stage.asked) == (1, 1)
 
 
+def test_what_a_diagnosis_was_made_of_is_asked_for_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept packed, and whoever publishes comes every second."""
+    asked, given = [], stage.diagnoses.capture
+    monkeypatch.setattr(stage.diagnoses, "capture", lambda: asked.append(1) or given())
+    for fresh in (False, False, True, False):
+        stage.answering(fresh)
+    assert len(asked) == 2
+
+
 def test_a_fresh_one_is_a_new_look(stage: Stage) -> None:
     stage.answering(False)
     stage.answering(True)
