@@ -15,6 +15,8 @@ from pathlib import Path
 
 _OPENAT2 = 437  # the same number on every architecture (arch/*/entry/syscalls)
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10  # include/uapi/linux/openat2.h
+# Before Linux 5.6; and what seccomp profiles older than the system call answer, runc's of before 1.0 among them.
+_UNKNOWN = (errno.ENOSYS, errno.EPERM)
 _MOST_LINKS = 40  # MAXSYMLINKS (linux/namei.h)
 # A link in a circle or into a process, a socket: nothing that could be read.
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
@@ -72,13 +74,13 @@ def _open(root: int, name: str, flags: int) -> int:
     if descriptor >= 0:
         return int(descriptor)
     number = ctypes.get_errno()
-    if number == errno.ENOSYS:
+    if number in _UNKNOWN:
         return _walk(root, name, flags)
     raise OSError(number, os.strerror(number), name)
 
 
 def _walk(root: int, name: str, flags: int) -> int:
-    """The same without openat2 (before Linux 5.6): name by name, a link by what it says. Raises `OSError`."""
+    """The same without openat2: name by name, a link by what it says. Raises `OSError`."""
     met, links = [os.dup(root)], 0
     ahead = name.split("/")[::-1]
     try:

@@ -18,12 +18,12 @@ NAMESERVER = b"nameserver 10.96.0.10\n"
 read = partial(read_inside, limit=LIMIT)
 
 
-@pytest.fixture(params=["openat2", "before Linux 5.6"])
+@pytest.fixture(params=[0, errno.ENOSYS, errno.EPERM], ids=["openat2", "before Linux 5.6", "an old seccomp profile"])
 def kernel(request, monkeypatch):
-    if request.param != "openat2":
+    if request.param:
 
         def missing(*_):
-            ctypes.set_errno(errno.ENOSYS)
+            ctypes.set_errno(request.param)
             return -1
 
         monkeypatch.setattr(rooted, "_libc", SimpleNamespace(syscall=missing))
