@@ -55,14 +55,17 @@ def hear(scene: Scene) -> tuple[Testimony, ...]:
     reader, twin = _reader(scene, scene.explanation), Testimony("twin", *compare(scene.explanation, scene.twin, scene.rivals))
     deep = [Testimony(*words) for words in deep_words(scene.explanation, scene.capture.deep)]
     model = _model(scene.explanation)
-    if scene.ruleset.unread and scene.explanation.stopped_by and not _is_seen((counters, *deep)):
+    if scene.ruleset.unread and scene.explanation.stopped_by and not _is_seen((counters, twin, *deep)):
         model = Testimony("model", Word.SILENT, f"{model.text}, unless a rule that could not be read does so before it")
     return model, probe, counters, icmp, reader, twin, *deep
 
 
 def _is_seen(testimonies: Sequence[Testimony]) -> bool:
-    """Whether the kernel was seen to stop the packet by the rule: connects and ICMP errors of several rules are alike."""
-    return any(item.witness in ("counters", TRACE) and item.word is Word.AGREES for item in testimonies)
+    """Whether the kernel was seen to stop the packet by the rule: connects and ICMP errors of several rules are alike.
+
+    The twin's kernel counts: it has loaded what the model did not understand, and says nothing where a backend was not read.
+    """
+    return any(item.word is Word.AGREES for item in testimonies if item.witness in ("counters", "twin", TRACE))
 
 
 def _held_back(explanation: Explanation, probe: ProbeResult | None, counters: Testimony) -> bool:

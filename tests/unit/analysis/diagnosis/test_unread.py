@@ -9,6 +9,7 @@ from agent.analysis.path.partition import explain_sources
 from agent.analysis.readers.read import read_firewall
 from agent.model.capture import NFT_JSON, Firewall, Reading
 from agent.model.report import State, Word
+from agent.model.twin import TwinReply, TwinResult, TwinRule, TwinVerdict
 from agent.render import text
 
 from .captures import SEED, capture, firewall
@@ -46,6 +47,16 @@ def test_without_a_counter_no_rule_is_named_however_alike_the_icmp_error() -> No
     assert "the rule the model names" in shown
     assert "unless a rule that could not be read does so before it" in shown
     assert "the rule that decides" not in shown
+
+
+def test_a_twin_that_loaded_what_is_not_understood_stands_for_the_rule() -> None:
+    odd = firewall(SEED.format(hits=0), nft='{"nftables": [{"of tomorrow": {}}]}')
+    rule = TwinRule(backend="legacy", family="ip", table="filter", chain="INPUT", rule_number=5)
+    tried = TwinResult(verdict=TwinVerdict.REJECT, reply=TwinReply.ICMP, icmp=(3, 10), rules=(rule,))
+    for twin, code in ((None, "rule-undecided"), (tried, "input-reject")):
+        report = analyse(capture(odd, twin=twin))
+        assert report.cause is not None
+        assert report.cause.code == code
 
 
 def test_a_counter_that_stood_still_is_a_contradiction_as_ever() -> None:
